@@ -1,0 +1,52 @@
+import type { Body, CallOptions } from '../body.ts';
+import type { HeaderList } from '../headers.ts';
+
+/** One thing to get, told so that every kind of place understands it. */
+export interface FetchRequest {
+  /** `GET`, `HEAD`, or for pass-through any other. */
+  readonly method: string;
+  /** Path and query as the origin sees them: starts with `/`, bytes as the client sent them, the rule's prefix stripped. */
+  readonly path: string;
+  /** What the client asked for, absolute: `http://www.example.com/a?b`. Peers find their own rule by it. */
+  readonly publicUrl: string;
+  /** End-to-end fields ready to be sent; hop-by-hop fields are already gone. */
+  readonly headers: HeaderList;
+  /** Absent: no body. */
+  readonly body?: Body | undefined;
+  /** Host to send where the rule preserves it. Absent: the origin's own. */
+  readonly host?: string | undefined;
+}
+
+/** An answer whose body is still arriving. */
+export interface Fetched {
+  readonly status: number;
+  /** As received: order, case and repeats kept, body bytes not decoded. */
+  readonly headers: HeaderList;
+  /** Errors with `upstream` or `timeout` when it is cut short: a clean end means that it was whole. */
+  readonly body: Body;
+  /** Name of the fetcher that answered, for the manifest and the log. */
+  readonly source: string;
+  /** True: a place that only looks into its own store does not have it; a chain goes on. */
+  readonly miss?: boolean | undefined;
+  /** SHA-256 in hex that the sender promised, known with the last byte at the latest. Absent: none promised. */
+  readonly promisedDigest?: Promise<string | undefined> | undefined;
+  /** False: the end of the body cannot be told from a cut (close-delimited, RFC 9112 §6.3). Absent: it can. */
+  readonly complete?: boolean | undefined;
+}
+
+/** Gets one thing from one kind of place. One fetch is one request upstream, but for a retry before the first byte. */
+export interface Fetcher {
+  /** As named in the configuration. */
+  readonly name: string;
+  /**
+   * Throws `upstream` when the place cannot be reached or answers nonsense, `timeout` when it is too slow, `unavailable`
+   * when too many wait already, `loop` when the request came from here. An error status is an answer, not a throw.
+   */
+  fetch(request: FetchRequest, options?: CallOptions): Promise<Fetched>;
+}
+
+/** Optional ability: an address to send the client to. */
+export interface Locator {
+  /** Absent: it has none for this request. */
+  locate(request: FetchRequest): string | undefined;
+}

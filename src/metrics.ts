@@ -1,0 +1,99 @@
+/** Name of a counter. */
+export type CounterName =
+  | 'requests_total'
+  | 'request_errors_total'
+  | 'requests_refused_total'
+  | 'clients_gone_total'
+  | 'fills_total'
+  | 'fills_joined_total'
+  | 'fills_failed_total'
+  | 'fills_abandoned_total'
+  | 'fetches_total'
+  | 'fetch_errors_total'
+  | 'fetch_retries_total'
+  | 'fetch_queue_refused_total'
+  | 'revalidations_total'
+  | 'stale_served_total'
+  | 'loops_total'
+  | 'stashed_total'
+  | 'stash_failed_total'
+  | 'stash_refused_total'
+  | 'spool_full_total'
+  | 'corrupt_blobs_total'
+  | 'missing_blobs_total'
+  | 'peer_mismatch_total'
+  | 'pinned_mismatch_total'
+  | 'halt_acquired_total'
+  | 'halt_timeouts_total'
+  | 'commits_total'
+  | 'commit_retries_total'
+  | 'changes_dropped_total'
+  | 'purges_total'
+  | 'recovered_total'
+  | 'peer_refused_total';
+
+/**
+ * Every counter that caje keeps and what one step of it means. A fault or a refusal that has no counter
+ * here cannot be counted: a new one starts with a line in this table (reliability P12).
+ */
+export const COUNTERS: Readonly<Record<CounterName, string>> = {
+  requests_total: 'requests answered, by cache result',
+  request_errors_total: 'own error answers, by kind',
+  requests_refused_total: 'requests refused before a rule was asked, by reason',
+  clients_gone_total: 'clients that left before their answer was whole',
+  fills_total: 'fills begun, by source',
+  fills_joined_total: 'requests that shared a running fill',
+  fills_failed_total: 'fills that ended without a whole body, by kind',
+  fills_abandoned_total: 'fills given up because their last client left',
+  fetches_total: 'requests sent upstream, by fetcher',
+  fetch_errors_total: 'upstream requests that failed, by fetcher and kind',
+  fetch_retries_total: 'upstream requests tried again',
+  fetch_queue_refused_total: 'fetches refused because the queue was full or the wait too long',
+  revalidations_total: 'conditional requests sent upstream, by outcome',
+  stale_served_total: 'stale answers, by reason',
+  loops_total: 'requests refused with 508',
+  stashed_total: 'bodies kept',
+  stash_failed_total: 'bodies served but not kept, by kind',
+  stash_refused_total: 'commits refused because a purge came in between',
+  spool_full_total: 'fills that gave up storing because the spool was full',
+  corrupt_blobs_total: 'stored bodies found to differ from their digest',
+  missing_blobs_total: 'manifest rows whose body was not there',
+  peer_mismatch_total: 'peer bodies that differed from the digest sent along',
+  pinned_mismatch_total: 'immutable resources that the upstream changed',
+  halt_acquired_total: 'HALT locks acquired',
+  halt_timeouts_total: 'HALT locks not had within the time limit',
+  commits_total: 'manifest transactions committed',
+  commit_retries_total: 'manifest transactions tried again, by reason',
+  changes_dropped_total: 'changes dropped because the commit queue was full',
+  purges_total: 'purges done, by kind',
+  recovered_total: 'leftovers of a dead process removed, by kind',
+  peer_refused_total: 'peer requests refused for want of a token',
+};
+
+/** Counters of one process. Labels are few and bounded; values only rise. */
+export class Metrics {
+  readonly #values = new Map<string, number>();
+
+  /** One step (or `by`) of a counter, under a label where the table says "by …". */
+  count(name: CounterName, label = '', by = 1): void {
+    const key = label === '' ? name : `${name}{${label}}`;
+    this.#values.set(key, (this.#values.get(key) ?? 0) + by);
+  }
+
+  /** The value now; without a label the sum over all labels. 0 where nothing happened. */
+  value(name: CounterName, label?: string): number {
+    if (label !== undefined) return this.#values.get(`${name}{${label}}`) ?? 0;
+    let sum = this.#values.get(name) ?? 0;
+    for (const [key, value] of this.#values) if (key.startsWith(`${name}{`)) sum += value;
+    return sum;
+  }
+
+  /** Every counter of the table, `name` or `name{label}` → value, sorted; those that never stepped are 0. */
+  snapshot(): Record<string, number> {
+    const all = new Map<string, number>(this.#values);
+    for (const name of Object.keys(COUNTERS)) {
+      if (![...all.keys()].some((key) => key === name || key.startsWith(`${name}{`))) all.set(name, 0);
+    }
+    return Object.fromEntries([...all].sort(([a], [b]) => (a < b ? -1 : 1)));
+  }
+}

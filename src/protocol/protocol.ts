@@ -1,0 +1,82 @@
+import type { Body, CallOptions, OpenOptions } from '../body.ts';
+import type { HeaderList } from '../headers.ts';
+
+/** A request as a protocol sees it: already checked, hop-by-hop fields gone, no Koa in it. */
+export interface ProtocolRequest {
+  readonly method: string;
+  /** Path and query with the rule's prefix stripped, bytes as the client sent them; starts with `/`. */
+  readonly target: string;
+  /** What the client asked for, absolute: scheme, lower-case host, port unless default, path and query. */
+  readonly publicUrl: string;
+  /** Lower-case host and port as the client asked. */
+  readonly host: string;
+  /** The client's end-to-end fields, forwarding fields of untrusted senders already dropped. */
+  readonly headers: HeaderList;
+  /** Fields that this node adds to anything it sends upstream for the request: Via, CDN-Loop, X-Forwarded-*. */
+  readonly forwarding: HeaderList;
+  /** Absent: no body. */
+  readonly body?: Body | undefined;
+  /** True: a peer asks and wants only what is kept here. */
+  readonly onlyIfCached: boolean;
+}
+
+/** How the answer came about, in pingora's and RFC 9211's words. */
+export type CachePhase = 'hit' | 'miss' | 'stale' | 'revalidated' | 'bypass';
+
+/** Why a request went forward, RFC 9211 §2.2. */
+export type ForwardReason = 'bypass' | 'method' | 'uri-miss' | 'vary-miss' | 'miss' | 'request' | 'stale' | 'partial';
+
+/** What Cache-Status says of this node's part, RFC 9211 §2. */
+export interface CacheReport {
+  readonly phase: CachePhase;
+  /** Absent: the request did not go forward. */
+  readonly forward?: ForwardReason | undefined;
+  /** Status the request got when it went forward. */
+  readonly forwardStatus?: number | undefined;
+  /** True: this answer is being kept. */
+  readonly stored?: boolean | undefined;
+  /** True: shared another request's fill. */
+  readonly collapsed?: boolean | undefined;
+  /** Seconds of freshness left; negative when stale. Absent: not known. */
+  readonly ttl?: number | undefined;
+  /** A word that says more, such as `NETWORK-OFFLINE`. */
+  readonly detail?: string | undefined;
+}
+
+/** A body that can be read, perhaps in part. */
+export interface Content {
+  /** Bytes of the whole. Absent: known only at the end. */
+  readonly size?: number | undefined;
+  /** The whole at once, where it lies in memory and is verified. */
+  readonly bytes?: Buffer | undefined;
+  /** True: `open` takes a range. False: it can be opened once, from the first byte. */
+  readonly seekable: boolean;
+  /** Errors when it turns out to be cut or damaged: then the connection must not end cleanly. */
+  open(options?: OpenOptions): Body;
+  /** SHA-256 in hex, where it is known now. */
+  readonly digest?: string | undefined;
+  /** SHA-256 in hex, known with the last byte; for peers. Absent: never. */
+  readonly sealedDigest?: Promise<string | undefined> | undefined;
+  /** Gives up what was opened for this content without reading it; harmless after `open`. */
+  close(): void;
+}
+
+/** An answer for the edge to send. */
+export interface ProtocolResponse {
+  readonly status: number;
+  /** End-to-end fields, Age and Date as they have to be; without Content-Length, Via, Cache-Status. */
+  readonly headers: HeaderList;
+  /** Absent: no body. */
+  readonly content?: Content | undefined;
+  readonly report: CacheReport;
+  /** True: the edge may answer conditions and ranges of the request from this answer, which is a whole 200. */
+  readonly selectable: boolean;
+}
+
+/** Understands one kind of request: its key, what may be kept and for how long, how the answer looks. */
+export interface Protocol {
+  /** The rule it serves. */
+  readonly name: string;
+  /** Throws a `ProxyError`; an upstream's error status is an answer, not a throw. */
+  handle(request: ProtocolRequest, options: CallOptions): Promise<ProtocolResponse>;
+}

@@ -1,0 +1,33 @@
+import type { CallOptions } from '../body.ts';
+import type { EntryDraft, Jid } from '../manifest/entry.ts';
+import type { Incoming, Stat } from '../storage/backend.ts';
+
+/** A body on its way together with what the manifest is to say of it. */
+export interface Stashable {
+  readonly draft: EntryDraft;
+  readonly body: Incoming;
+  /** Position of the namespace when the fetch began. */
+  readonly baseJid: Jid;
+}
+
+/** What was kept, once its row is handed to the manifest. */
+export interface Stashed {
+  readonly stat: Stat;
+  /** Resolves when the row is durable; false: a purge or a full queue kept it out. */
+  readonly recorded: Promise<boolean>;
+}
+
+/** Takes a body and keeps it, or not. After Athens' Stasher. */
+export interface Stasher {
+  readonly name: string;
+  /** Absent: not kept, and why is in the log and counted. Throws only what `body.sealed` rejects with. */
+  stash(stashable: Stashable, options?: CallOptions): Promise<Stashed | undefined>;
+}
+
+/** Adds one behaviour around a stasher; `wrapStasher` says in which order. */
+export type StasherWrapper = (inner: Stasher) => Stasher;
+
+/** Wraps from the inside out: the last wrapper is met first. */
+export function wrapStasher(stasher: Stasher, ...wrappers: readonly StasherWrapper[]): Stasher {
+  return wrappers.reduce((inner, wrap) => wrap(inner), stasher);
+}

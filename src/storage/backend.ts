@@ -1,0 +1,99 @@
+import type { Body, CallOptions, OpenOptions } from '../body.ts';
+import type { Digest } from './digest.ts';
+
+/** What is known of a kept body. */
+export interface Stat {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+  /** Milliseconds since the epoch. */
+  readonly modifiedAt: number;
+}
+
+/** A body found to be whole: its name, its length, and what each of its blocks must hash to. */
+export interface Sealed {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+  /** 32 bytes of SHA-256 for each block of `BLOCK_SIZE`, in order; empty for an empty body. */
+  readonly blocks: Buffer;
+}
+
+/** A kept body, open for reading. Wrong bytes never leave it: a block is checked before it is handed out. */
+export interface Opened extends Stat {
+  /** The bytes asked for. Errors with `integrity` where they do not match their digest. */
+  readonly body: Body;
+  /** The same bytes at once, where they already lie in memory and are verified; then `body` need not be read. */
+  readonly bytes?: Buffer | undefined;
+}
+
+/** A body on its way into a backend, which may still be growing. */
+export interface Incoming {
+  /** Resolves when the body is whole and verified; rejects when it was cut: then nothing of it may stay. */
+  readonly sealed: Promise<Sealed>;
+  /** Bytes that were announced. Absent: not known before the end. */
+  readonly expectedSize?: number | undefined;
+  /** The whole body, where it is small enough to lie in memory; known once `sealed` resolved. */
+  readonly bytes?: Buffer | undefined;
+  /** The body from byte 0, as it grows. Errors when the body is cut. */
+  open(options?: OpenOptions): Body;
+  /**
+   * Hands the finished spool file over to be renamed into place, once `sealed` resolved. Absent: there is none,
+   * or it is not to be had; then `open` is read. A file that was handed over belongs to the caller.
+   */
+  takeFile?(): Promise<string | undefined>;
+}
+
+export interface Getter {
+  /** Absent: not kept here. */
+  stat(digest: Digest, options?: CallOptions): Promise<Stat | undefined>;
+  /**
+   * Absent: not kept here, or found damaged before the first byte (it is then removed and counted, so that a refill heals it).
+   * Throws `range` when the range lies outside the body, `unavailable` when the store cannot be asked.
+   */
+  open(digest: Digest, options?: OpenOptions): Promise<Opened | undefined>;
+}
+
+export interface Saver {
+  /**
+   * All or nothing: resolves when the body is durable under its digest; putting it twice is harmless.
+   * Nothing is visible before `incoming.sealed` resolved, nothing stays if it rejects or the call is aborted.
+   * Throws `unavailable` when the store is full or refuses.
+   */
+  put(incoming: Incoming, options?: CallOptions): Promise<Stat>;
+}
+
+export interface Lister {
+  /** In order of digest, after `after`; paged inside, never loaded whole. */
+  list(after?: Digest, options?: CallOptions): AsyncIterable<Stat>;
+}
+
+export interface Deleter {
+  /** False: it was not there. Readers that have it open finish. */
+  delete(digest: Digest, options?: CallOptions): Promise<boolean>;
+}
+
+/** What a start or a janitor may ask of a backend that can leave things behind. */
+export interface Recoverer {
+  /** Removes temporary files, staging keys and open uploads of processes that are gone, never a live one's. Gives how many. */
+  recover(options?: CallOptions): Promise<number>;
+}
+
+/** Whether the backend can be used now. Absent `problem`: it can. */
+export interface Health {
+  readonly problem?: string | undefined;
+}
+
+/** Bodies by SHA-256 on one kind of place. After Athens' storage.Backend, keyed by content. */
+export interface Backend extends Getter, Saver, Lister, Deleter, AsyncDisposable {
+  /** As named in the configuration. */
+  readonly name: string;
+  /** What readyz says of it. Never throws, takes at most a second. */
+  health(options?: CallOptions): Promise<Health>;
+}
+
+/** Whether a backend leaves things behind that `recover` would remove. */
+export function isRecoverer(backend: object): backend is Recoverer {
+  return 'recover' in backend && typeof backend.recover === 'function';
+}
+
