@@ -1,0 +1,16 @@
+import type { ErrorRecord } from './thread-error.ts';
+
+/** From the owner to the thread: requests numbered from `first`, or the wish to finish. */
+export type ToThread<Request> =
+  | { readonly first: number; readonly requests: readonly Request[] }
+  | { readonly close: true };
+
+/** One answer, by the number of its request. */
+export type Reply<Response> =
+  | { readonly id: number; readonly value: Response }
+  | { readonly id: number; readonly error: ErrorRecord };
+
+/** From the thread to its owner: answers, or something nobody asked for. */
+export type FromThread<Response, Event> =
+  | { readonly replies: readonly Reply<Response>[] }
+  | { readonly event: Event };
