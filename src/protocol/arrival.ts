@@ -1,0 +1,49 @@
+import type { Fetched, Fetcher } from '../fetchers/fetcher.ts';
+import type { Entry, EntryDraft } from '../manifest/entry.ts';
+import type { Fill } from '../stashers/fill.ts';
+import type { Stasher } from '../stashers/stasher.ts';
+import type { ForwardReason } from './protocol.ts';
+import type { Head } from './resource.ts';
+
+/** What one fetch brought, for the one who began it and for all who wait. */
+export type Arrival =
+  | { readonly kind: 'filling'; readonly fill: Fill; readonly draft: EntryDraft; readonly head: Head; readonly kept: boolean }
+  | { readonly kind: 'confirmed'; readonly entry: Entry; readonly status: number }
+  | { readonly kind: 'stale'; readonly entry: Entry; readonly status: number | undefined }
+  | { readonly kind: 'unshared'; readonly fetched: Fetched; readonly head: Head };
+
+/** Where a resource comes from and where it is kept. */
+export interface Route {
+  readonly fetcher: Fetcher;
+  readonly stasher: Stasher;
+  /** True: nothing may be fetched for this request. */
+  readonly onlyIfCached: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What is already known when something has to be fetched. */
+export interface Ask {
+  /** Stored answer to be asked about. Absent: the whole is wanted. */
+  readonly entry: Entry | undefined;
+  /** Digest that the body must have, because its first copy had it. */
+  readonly pinned: string | undefined;
+  readonly vary: readonly string[];
+  readonly reason: ForwardReason;
+}
+
+/** Lets go of what nobody will read. */
+export function drop(arrival: Arrival): void {
+  if (arrival.kind === 'unshared') arrival.fetched.body.destroy();
+}
+
+/** The head of what was fetched, with its times in milliseconds since the epoch. */
+export function headOf(fetched: Fetched, requestedAt: number, receivedAt: number): Head {
+  return {
+    status: fetched.status,
+    headers: fetched.headers,
+    source: fetched.source,
+    requestedAt,
+    receivedAt,
+    complete: fetched.complete !== false,
+  };
+}

@@ -1,0 +1,161 @@
+import { randomUUID } from 'node:crypto';
+import type { Clock } from '../clock.ts';
+import { messageOf, ProxyError } from '../errors.ts';
+import type { Fetched } from '../fetchers/fetcher.ts';
+import type { Logger } from '../log.ts';
+import type { Entry, EntryDraft } from '../manifest/entry.ts';
+import type { Manifest } from '../manifest/manifest.ts';
+import type { Metrics } from '../metrics.ts';
+import { Fill } from '../stashers/fill.ts';
+import type { SpoolFolder } from '../stashers/spool-folder.ts';
+import type { BodyCache } from '../storage/body-cache.ts';
+import { type Arrival, type Ask, headOf, type Route } from './arrival.ts';
+import type { Head, Resource } from './resource.ts';
+
+export interface PullThroughOptions {
+  readonly manifest: Manifest;
+  readonly cache: BodyCache;
+  readonly folder: SpoolFolder;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Bytes after which a body is passed on but no longer kept. */
+  readonly maxBodyBytes: number;
+}
+
+/** Fetches one resource, and keeps what comes if it may be kept; the other half of the pull-through. */
+export class Filler {
+  readonly #options: PullThroughOptions;
+
+  constructor(options: PullThroughOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Asks the route's fetcher, on the entry's condition where one is given. `end` is called once nobody may share this fetch
+   * any more. Throws what the fetcher throws, unless a stored answer may stand in.
+   */
+  async fetch(
+    resource: Resource,
+    route: Route,
+    ask: Ask,
+    end: () => void,
+    behind: boolean,
+  ): Promise<Arrival> {
+    const { entry } = ask;
+    const { clock, manifest, metrics } = this.#options;
+    const baseJid = manifest.position(resource.subject.namespace);
+    const requestedAt = clock.now();
+    let fetched: Fetched;
+    try {
+      // Without the client's signal: whoever asked first may leave, the others stay.
+      fetched = await route.fetcher.fetch(resource.request(entry));
+    } catch (error) {
+      end();
+      if (entry && resource.mayServeStale(entry, clock.now())) return { kind: 'stale', entry, status: undefined };
+      throw error;
+    }
+    metrics.count('fills_total', fetched.source);
+    const head = headOf(fetched, requestedAt, clock.now());
+    if (fetched.miss) {
+      end();
+      fetched.body.destroy();
+      throw new ProxyError('timeout', 'pull-through.fetch', 'no place that may be asked has it');
+    }
+    if (entry && head.status === 304) {
+      fetched.body.resume();
+      const confirmed = this.#freshen(resource, entry, head, baseJid);
+      if (!confirmed) return await this.fetch(resource, route, { ...ask, entry: undefined }, end, behind);
+      end();
+      return { kind: 'confirmed', entry: confirmed, status: 304 };
+    }
+    if (entry && head.status >= 500 && resource.mayServeStale(entry, clock.now())) {
+      end();
+      fetched.body.destroy();
+      return { kind: 'stale', entry, status: head.status };
+    }
+    if (entry) metrics.count('revalidations_total', 'changed');
+    return this.#keep(resource, route, ask, { fetched, head, baseJid }, end, behind);
+  }
+
+  #freshen(resource: Resource, entry: Entry, head: Head, baseJid: number): Entry | undefined {
+    const { manifest, metrics } = this.#options;
+    const fresh = resource.freshen(entry, head);
+    metrics.count('revalidations_total', fresh.kind);
+    if (fresh.kind === 'mismatch') return undefined;
+    const { headers, policy, freshUntil, staleAt } = fresh;
+    const confirmed: Entry = { ...entry, headers, policy, freshUntil, staleAt };
+    if (!fresh.changedHeaders || entry.jid === 0) manifest.refresh(entry, { policy, freshUntil, staleAt });
+    else {
+      const { jid: _, firstSeenAt: __, storedAt: ___, ...kept } = confirmed;
+      const change = { op: 'put', changeId: randomUUID(), entry: kept, baseJid, actor: entry.rule } as const;
+      manifest.commit([change]).catch((error: unknown) => {
+        this.#options.log.error({ err: messageOf(error) }, 'a confirmed row could not be handed to the manifest');
+      });
+    }
+    return confirmed;
+  }
+
+  #keep(
+    resource: Resource,
+    route: Route,
+    ask: Ask,
+    arrived: { readonly fetched: Fetched; readonly head: Head; readonly baseJid: number },
+    end: () => void,
+    behind: boolean,
+  ): Arrival {
+    const { fetched, head, baseJid } = arrived;
+    const decision = resource.decide(head);
+    if (decision.keep === 'no' || !route.stasher.bodies || tooLarge(head, this.#options.maxBodyBytes)) {
+      end();
+      return { kind: 'unshared', fetched, head };
+    }
+    const { draft } = decision;
+    const fill = new Fill(fetched, {
+      folder: this.#options.folder,
+      metrics: this.#options.metrics,
+      maxBytes: this.#options.maxBodyBytes,
+      pinned: ask.pinned,
+      behind,
+      onMismatch: (kind, found, expected) => this.#mismatch(kind, draft, found, expected),
+    });
+    const kept = !route.stasher.refusing;
+    const stash = async (): Promise<void> => {
+      try {
+        if (decision.keep === 'memory' && (await this.#hold(fill, draft))) return;
+        await route.stasher.stash({ draft, body: fill, baseJid });
+      } catch (error) {
+        this.#options.log.debug({ err: messageOf(error), key: draft.key }, 'a body was not kept');
+      } finally {
+        // Until its end the body can be shared, whether it is kept or not.
+        await fill.sealedDigest;
+        end();
+        fill.release();
+      }
+    };
+    void stash();
+    return { kind: 'filling', fill, draft, head, kept };
+  }
+
+  // False: too large for memory, to be stored like any other.
+  async #hold(fill: Fill, draft: EntryDraft): Promise<boolean> {
+    const sealed = await fill.sealed;
+    const { bytes } = fill;
+    if (!bytes) return false;
+    this.#options.cache.set(sealed.digest, bytes);
+    this.#options.manifest.hold({ ...draft, digest: sealed.digest, size: sealed.size });
+    return true;
+  }
+
+  #mismatch(kind: 'pinned' | 'promised', draft: EntryDraft, found: string, expected: string): void {
+    this.#options.metrics.count(kind === 'pinned' ? 'pinned_mismatch_total' : 'peer_mismatch_total');
+    this.#options.log.error(
+      { key: draft.key, source: draft.source, found, expected },
+      kind === 'pinned' ? 'the upstream changed what must never change' : 'a body differs from the digest sent with it',
+    );
+  }
+}
+
+function tooLarge(head: Head, maxBytes: number): boolean {
+  return Number(head.headers.get('content-length') ?? 0) > maxBytes;
+}

@@ -1,0 +1,193 @@
+import type { Body, OpenOptions } from '../body.ts';
+import { kindOf, ProxyError } from '../errors.ts';
+import type { Fetched } from '../fetchers/fetcher.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Incoming, Sealed } from '../storage/backend.ts';
+import { passBody } from './body-steps.ts';
+import { Spool } from './spool.ts';
+import type { SpoolFolder } from './spool-folder.ts';
+
+/** A fill whose last client left goes on if the whole is at most this large. Bytes. */
+const FINISH_SMALL = 10 * 1024 * 1024;
+
+/** … or if at most this share of it is still to come. */
+const FINISH_SHARE = 0.25;
+
+export interface FillOptions {
+  readonly folder: SpoolFolder;
+  readonly metrics: Metrics;
+  /** Bytes after which the body is passed on but no longer kept. */
+  readonly maxBytes: number;
+  /** SHA-256 in hex that this body must have, besides what the sender promises. Absent: any. */
+  readonly pinned?: string | undefined;
+  /** True: no client began it, so it goes on without one. */
+  readonly behind?: boolean | undefined;
+  /** Called when the digest is another than the pinned or promised one. */
+  onMismatch?(kind: 'pinned' | 'promised', found: string, expected: string): void;
+}
+
+/**
+ * One running fetch of one body, spooled once: every client reads it from byte 0 while it grows, and so does the stasher.
+ * No client can slow or stop it; it is given up only when nobody is left who wants it and much is still to come.
+ */
+export class Fill implements Incoming {
+  readonly sealed: Promise<Sealed>;
+  readonly expectedSize: number | undefined;
+  /** SHA-256 in hex once the body is whole; absent when it was cut. Never rejects. */
+  readonly sealedDigest: Promise<string | undefined>;
+  readonly #spool: Spool;
+  readonly #abort = new AbortController();
+  readonly #metrics: Metrics;
+  #clients = 0;
+  #keepers = 0;
+  #over = false;
+  #keepFailed!: (error: ProxyError) => void;
+
+  constructor(fetched: Fetched, options: FillOptions) {
+    this.#metrics = options.metrics;
+    this.expectedSize = contentLength(fetched);
+    const verified = fetched.promisedDigest !== undefined || options.pinned !== undefined;
+    const kept = new Promise<never>((_, reject) => {
+      this.#keepFailed = reject;
+    });
+    kept.catch(() => undefined);
+    this.#spool = new Spool({
+      folder: options.folder,
+      holdBack: verified,
+      onGivenUp: (error) => {
+        if (error.kind !== 'too-large') this.#metrics.count('spool_full_total');
+        this.#keepFailed(error);
+        this.#reconsider();
+      },
+    });
+    // Those who waited for the head open the body in a moment; until then nobody counts as gone.
+    const first = this.hold();
+    if (options.behind !== true) setImmediate(first);
+    const whole = this.#run(fetched, options);
+    // Storing may be given up long before the body ends, and the stasher must not wait for the end to learn it.
+    this.sealed = Promise.race([whole, kept]);
+    this.sealed.catch(() => undefined);
+    this.sealedDigest = whole.then(
+      (sealed) => sealed.digest,
+      () => undefined,
+    );
+  }
+
+  /** False: the first bytes are gone or the body was cut, so nobody new may read it. */
+  get joinable(): boolean {
+    return this.#spool.joinable;
+  }
+
+  get bytes(): Buffer | undefined {
+    return this.#spool.bytes;
+  }
+
+  /** Bytes received. */
+  get received(): number {
+    return this.#spool.total;
+  }
+
+  /** For the stasher: a reader that does not count as a client. */
+  open(options?: OpenOptions): Body {
+    return this.#spool.open(options);
+  }
+
+  /** For a client: while one is left, the fill goes on whatever its size. */
+  openForClient(options?: OpenOptions): Body {
+    this.#clients += 1;
+    const body = this.#spool.open(options);
+    body.once('close', () => {
+      this.#clients -= 1;
+      this.#reconsider();
+    });
+    return body;
+  }
+
+  /** Keeps the fill from being given up until the function it gives is called: somebody is about to open it. */
+  hold(): () => void {
+    this.#keepers += 1;
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      this.#keepers -= 1;
+      this.#reconsider();
+    };
+  }
+
+  async takeFile(): Promise<string | undefined> {
+    return this.#spool.takeFile();
+  }
+
+  /** Nobody new will join; what is spooled goes with the last reader. */
+  release(): void {
+    this.#spool.release();
+  }
+
+  async #run(fetched: Fetched, options: FillOptions): Promise<Sealed> {
+    const promised = expected(fetched, options);
+    try {
+      const sealed = await passBody(
+        fetched.body,
+        {
+          expectedSize: this.expectedSize,
+          promised: promised.digest,
+          onMismatch: (found, wanted) => options.onMismatch?.(promised.kind, found, wanted),
+        },
+        (piece) => this.#take(piece, options.maxBytes),
+        this.#abort.signal,
+      );
+      await this.#spool.seal();
+      return sealed;
+    } catch (error) {
+      const failure = asProxyError(error);
+      this.#metrics.count('fills_failed_total', kindOf(failure));
+      this.#spool.fail(failure);
+      throw failure;
+    } finally {
+      this.#over = true;
+    }
+  }
+
+  #take(piece: Buffer, maxBytes: number): Promise<void> | undefined {
+    if (this.received + piece.length > maxBytes && this.joinable)
+      this.#spool.stopKeeping(new ProxyError('too-large', 'fill.take', `the body is larger than ${maxBytes} bytes`));
+    const wait = this.#spool.append(piece);
+    this.#reconsider();
+    return wait;
+  }
+
+  #reconsider(): void {
+    if (this.#over || this.#clients > 0 || this.#keepers > 0) return;
+    if (this.joinable && this.#worthFinishing()) return;
+    this.#over = true;
+    this.#metrics.count('fills_abandoned_total');
+    this.#abort.abort(new ProxyError('aborted', 'fill.run', 'the last client left'));
+  }
+
+  #worthFinishing(): boolean {
+    const size = this.expectedSize;
+    if (size === undefined) return this.received <= FINISH_SMALL;
+    return size <= FINISH_SMALL || size - this.received <= size * FINISH_SHARE;
+  }
+}
+
+function contentLength(fetched: Fetched): number | undefined {
+  const text = fetched.headers.get('content-length');
+  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
+
+function expected(
+  fetched: Fetched,
+  options: FillOptions,
+): { kind: 'pinned' | 'promised'; digest: Promise<string | undefined> | undefined } {
+  if (options.pinned !== undefined) return { kind: 'pinned', digest: Promise.resolve(options.pinned) };
+  return { kind: 'promised', digest: fetched.promisedDigest };
+}
+
+function asProxyError(error: unknown): ProxyError {
+  if (error instanceof ProxyError) return error;
+  if (error instanceof Error && error.name === 'AbortError' && error.cause instanceof ProxyError) return error.cause;
+  const kind = kindOf(error);
+  return new ProxyError(kind === 'internal' ? 'upstream' : kind, 'fill.run', 'the body was cut short', { cause: error });
+}

@@ -1,0 +1,75 @@
+import type { Metrics } from '../metrics.ts';
+
+/** What a running fetch serves, for telling which of them a purge takes. */
+export interface FlightSubject {
+  readonly namespace: string;
+  readonly key: string;
+  readonly rule: string;
+}
+
+/** One running fetch that others may share, from before it is asked until it is kept. */
+export interface Flight<Arrival> {
+  readonly subject: FlightSubject;
+  /** Rejects when the fetch failed before an answer came. */
+  readonly arrival: Promise<Arrival>;
+  /** True: this caller began it. */
+  readonly leader: boolean;
+}
+
+interface Running<Arrival> {
+  readonly subject: FlightSubject;
+  readonly arrival: Promise<Arrival>;
+}
+
+/** One fetch per key: who asks while it runs shares it. After Go's singleflight, but nobody waits for a leader's end. */
+export class Fills<Arrival> {
+  readonly #running = new Map<string, Running<Arrival>>();
+  readonly #metrics: Metrics;
+
+  constructor(metrics: Metrics) {
+    this.#metrics = metrics;
+  }
+
+  /** Fetches that run now. */
+  get size(): number {
+    return this.#running.size;
+  }
+
+  /** The flight of a key, if one runs. */
+  peek(id: string): Flight<Arrival> | undefined {
+    const running = this.#running.get(id);
+    return running && { ...running, leader: false };
+  }
+
+  /**
+   * Joins the flight of `id`, or begins one with `start`. It stays joinable until `start`'s arrival failed or the function
+   * given to `start` is called.
+   */
+  join(
+    id: string,
+    subject: FlightSubject,
+    start: (end: () => void) => Promise<Arrival>,
+  ): Flight<Arrival> {
+    const running = this.#running.get(id);
+    if (running) {
+      this.#metrics.count('fills_joined_total');
+      return { ...running, leader: false };
+    }
+    let mine: Running<Arrival> | undefined;
+    let ended = false;
+    const end = (): void => {
+      ended = true;
+      if (mine && this.#running.get(id) === mine) this.#running.delete(id);
+    };
+    const arrival = start(end);
+    mine = { subject, arrival };
+    if (!ended) this.#running.set(id, mine);
+    arrival.catch(end);
+    return { ...mine, leader: true };
+  }
+
+  /** From now on nobody joins what runs and fits: a purge must not be answered from a fetch that began before it. */
+  forget(fits: (subject: FlightSubject) => boolean): void {
+    for (const [id, running] of this.#running) if (fits(running.subject)) this.#running.delete(id);
+  }
+}

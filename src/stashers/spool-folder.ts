@@ -1,0 +1,90 @@
+import { mkdirSync, rmdirSync } from 'node:fs';
+import { type FileHandle, open, readdir, rm, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { codeOf } from '../errors.ts';
+import { isProcessAlive, processIdentity } from '../process-identity.ts';
+
+/** A spool file that is open for reading and writing. */
+export interface SpoolFile {
+  readonly path: string;
+  readonly handle: FileHandle;
+}
+
+/**
+ * Where bodies grow that are too large for memory: `<root>/<process>/<n>`, one folder a process, so that the leftovers
+ * of a dead one can be told from a live one's files. Counts what all fills of this process hold there.
+ */
+export class SpoolFolder {
+  readonly #root: string;
+  readonly #own: string;
+  readonly #maxBytes: number;
+  #next = 0;
+  #used = 0;
+  #made = false;
+
+  /** `maxBytes` bounds the files of this process together. */
+  constructor(root: string, maxBytes: number) {
+    this.#root = root;
+    this.#own = join(root, processIdentity());
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Bytes held now. */
+  get used(): number {
+    return this.#used;
+  }
+
+  /** Takes room; false where the bound would be passed. */
+  reserve(bytes: number): boolean {
+    if (this.#used + bytes > this.#maxBytes) return false;
+    this.#used += bytes;
+    return true;
+  }
+
+  /** Gives room back. */
+  release(bytes: number): void {
+    this.#used -= bytes;
+  }
+
+  /** A new empty file. Throws the file system's error. */
+  async create(): Promise<SpoolFile> {
+    if (!this.#made) {
+      mkdirSync(this.#own, { recursive: true, mode: 0o750 });
+      this.#made = true;
+    }
+    const path = join(this.#own, String(this.#next++));
+    try {
+      return { path, handle: await open(path, 'wx+', 0o640) };
+    } catch (error) {
+      // Somebody tidied up behind our back: the folder is made again for the next fill.
+      if (codeOf(error) === 'ENOENT') this.#made = false;
+      throw error;
+    }
+  }
+
+  /** Removes a file that was not handed over; one that is gone already is fine. */
+  async remove(path: string): Promise<void> {
+    await unlink(path).catch(() => undefined);
+  }
+
+  /** Removes what dead processes left. Gives the number of files. */
+  async recover(): Promise<number> {
+    let removed = 0;
+    const folders = await readdir(this.#root).catch(() => []);
+    for (const folder of folders) {
+      if (isProcessAlive(folder)) continue;
+      removed += (await readdir(join(this.#root, folder)).catch(() => [])).length;
+      await rm(join(this.#root, folder), { recursive: true, force: true });
+    }
+    return removed;
+  }
+
+  /** Removes this process's folder if it is empty. */
+  close(): void {
+    try {
+      rmdirSync(this.#own);
+    } catch {
+      // Never made, or a last reader still holds a file: the next start removes it.
+    }
+  }
+}

@@ -1,0 +1,307 @@
+import { ProxyError } from '../errors.ts';
+import type { Body, OpenOptions } from '../body.ts';
+import { SpoolFollower, type SpoolSource } from './spool-follower.ts';
+import type { SpoolFile, SpoolFolder } from './spool-folder.ts';
+
+/** Bodies up to this many bytes never touch a file: they are kept whole in memory. */
+export const SMALL_BODY: number = 64 * 1024;
+
+/** Newest bytes kept in memory for readers at the live edge. */
+const WINDOW = 1024 * 1024;
+
+/** Bytes that may wait for the disk before the origin is held back. */
+const MAX_UNWRITTEN = 4 * 1024 * 1024;
+
+/** A reader that takes nothing for this long may not hold up the others once there is no file to read behind from. Milliseconds. */
+const STALL_MS = 30_000;
+
+export interface SpoolOptions {
+  readonly folder: SpoolFolder;
+  /** True: the last piece is shown only once the body is sealed, because its digest still has to be checked. */
+  readonly holdBack: boolean;
+  /** Called once when the body can no longer be kept: no room, or the disk failed. Clients go on. */
+  onGivenUp(error: ProxyError): void;
+}
+
+interface Piece {
+  readonly offset: number;
+  readonly bytes: Buffer;
+}
+
+/**
+ * One body as it grows: written once, read by any number from byte 0 at any time. The newest bytes are in memory, all of
+ * them in one file once they pass `SMALL_BODY`. If the file cannot grow, the body goes on through memory at the pace of
+ * its slowest reader, and nobody new may join.
+ */
+export class Spool implements SpoolSource {
+  readonly #folder: SpoolFolder;
+  readonly #holdBack: boolean;
+  readonly #onGivenUp: (error: ProxyError) => void;
+  readonly #followers = new Set<SpoolFollower>();
+  #pieces: Piece[] = [];
+  #total = 0;
+  #onDisk = 0;
+  #file: SpoolFile | undefined;
+  #fileTaken = false;
+  #writing: Promise<void> | undefined;
+  #reserved = 0;
+  #givenUp = false;
+  #sealed = false;
+  #failure: Error | undefined;
+  #released = false;
+  #roomWaiters: (() => void)[] = [];
+
+  constructor(options: SpoolOptions) {
+    this.#folder = options.folder;
+    this.#holdBack = options.holdBack;
+    this.#onGivenUp = options.onGivenUp;
+  }
+
+  /** Bytes received. */
+  get total(): number {
+    return this.#total;
+  }
+
+  /** False: the first bytes are no longer to be had, so nobody may join. */
+  get joinable(): boolean {
+    return !this.#givenUp && this.#failure === undefined && !this.#released;
+  }
+
+  /** Readers that have not ended. */
+  get followers(): number {
+    return this.#followers.size;
+  }
+
+  /** The whole body, if it is sealed and never needed a file. */
+  get bytes(): Buffer | undefined {
+    if (!this.#sealed || this.#file || this.#givenUp) return undefined;
+    return this.#whole();
+  }
+
+  /** Takes the next bytes; what it gives has to be awaited before more are handed in. Absent: go on at once. */
+  append(bytes: Buffer): Promise<void> | undefined {
+    if (bytes.length === 0) return undefined;
+    this.#pieces.push({ offset: this.#total, bytes });
+    this.#total += bytes.length;
+    if (!this.#givenUp && this.#total > SMALL_BODY) this.#writing ??= this.#write();
+    for (const follower of this.#followers) follower.wake();
+    this.#trim();
+    return this.#mustWait() ? this.#room() : undefined;
+  }
+
+  /** The body is whole: readers may have its end. Resolves when the file, if there is one, has every byte. */
+  async seal(): Promise<void> {
+    while (this.#writing) await this.#writing;
+    this.#sealed = true;
+    for (const follower of this.#followers) follower.wake();
+    this.#tidy();
+  }
+
+  /** The body was cut: readers end with the error, never cleanly. */
+  fail(error: Error): void {
+    if (this.#sealed || this.#failure) return;
+    this.#failure = error;
+    for (const follower of [...this.#followers]) follower.destroy(error);
+    this.#wakeRoom();
+    this.#tidy();
+  }
+
+  /** The body will not be kept: it goes on through memory alone, for those who read it now. */
+  stopKeeping(error: ProxyError): void {
+    this.#giveUp(error);
+  }
+
+  /** Nobody new will open it: the file goes with the last reader, unless it was taken. */
+  release(): void {
+    this.#released = true;
+    this.#tidy();
+  }
+
+  /** A reader from byte 0 or of a range; `joinable` has to be asked first. */
+  open(options: OpenOptions = {}): Body {
+    const follower = new SpoolFollower(this, options);
+    if (this.#failure) follower.destroy(this.#failure);
+    else this.#followers.add(follower);
+    return follower;
+  }
+
+  /** The finished file, to be renamed by the caller, whose it is then. Absent: there is none. */
+  takeFile(): string | undefined {
+    if (!this.#sealed || !this.#file || this.#fileTaken || this.#givenUp) return undefined;
+    this.#fileTaken = true;
+    return this.#file.path;
+  }
+
+  // --- what a follower asks ---
+
+  get visible(): number {
+    if (this.#sealed || !this.#holdBack) return this.#total;
+    return this.#pieces.at(-1)?.offset ?? this.#total;
+  }
+
+  get ended(): boolean {
+    return this.#sealed;
+  }
+
+  memory(position: number, limit: number): Buffer | undefined {
+    const first = this.#pieces[0];
+    if (!first || position < first.offset) return undefined;
+    let low = 0;
+    let high = this.#pieces.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if ((this.#pieces[middle] as Piece).offset <= position) low = middle;
+      else high = middle - 1;
+    }
+    const piece = this.#pieces[low] as Piece;
+    return piece.bytes.subarray(position - piece.offset, Math.min(piece.bytes.length, limit - piece.offset));
+  }
+
+  async disk(position: number, length: number): Promise<Buffer> {
+    if (!this.#file) throw new ProxyError('internal', 'spool.read', 'bytes are neither in memory nor on disk');
+    const buffer = Buffer.allocUnsafe(Math.min(length, this.#onDisk - position));
+    const { bytesRead } = await this.#file.handle.read(buffer, 0, buffer.length, position);
+    if (bytesRead === 0) throw new ProxyError('integrity', 'spool.read', 'the spool file is shorter than what was written');
+    return buffer.subarray(0, bytesRead);
+  }
+
+  moved(): void {
+    if (this.#givenUp) {
+      this.#trim();
+      if (!this.#mustWait()) this.#wakeRoom();
+    }
+  }
+
+  left(follower: SpoolFollower): void {
+    this.#followers.delete(follower);
+    this.moved();
+    this.#tidy();
+  }
+
+  // Network buffers are slices of larger ones: a small body kept for long must not pin 64 KiB.
+  #whole(): Buffer {
+    const [first] = this.#pieces;
+    const slack = first ? first.bytes.buffer.byteLength > 2 * first.bytes.length : false;
+    if (this.#pieces.length !== 1 || !first || slack) {
+      const bytes = Buffer.allocUnsafeSlow(this.#total);
+      for (const piece of this.#pieces) bytes.set(piece.bytes, piece.offset);
+      this.#pieces = this.#total === 0 ? [] : [{ offset: 0, bytes }];
+      return bytes;
+    }
+    return first.bytes;
+  }
+
+  // --- the disk side ---
+
+  async #write(): Promise<void> {
+    try {
+      this.#file ??= await this.#folder.create();
+      while (this.#onDisk < this.#total && !this.#givenUp) {
+        const batch = this.#pieces.filter((piece) => piece.offset >= this.#onDisk);
+        const size = this.#total - this.#onDisk;
+        if (!this.#folder.reserve(size)) throw new ProxyError('unavailable', 'spool.write', 'the spool is full');
+        this.#reserved += size;
+        await this.#writeAll(this.#file, batch.map((piece) => piece.bytes), this.#onDisk, size);
+        this.#onDisk += size;
+        this.#trim();
+        if (!this.#mustWait()) this.#wakeRoom();
+      }
+    } catch (error) {
+      this.#giveUp(error);
+    } finally {
+      this.#writing = undefined;
+      if (!this.#mustWait()) this.#wakeRoom();
+      this.#tidy();
+    }
+  }
+
+  async #writeAll(file: SpoolFile, buffers: Buffer[], position: number, size: number): Promise<void> {
+    let { bytesWritten } = await file.handle.writev(buffers, position);
+    if (bytesWritten === size) return;
+    const rest = Buffer.concat(buffers);
+    while (bytesWritten < size) {
+      const more = await file.handle.write(rest, bytesWritten, size - bytesWritten, position + bytesWritten);
+      if (more.bytesWritten === 0) throw new ProxyError('unavailable', 'spool.write', 'the disk takes no more bytes');
+      bytesWritten += more.bytesWritten;
+    }
+  }
+
+  #giveUp(error: unknown): void {
+    if (this.#givenUp || this.#sealed || this.#failure) return;
+    this.#givenUp = true;
+    this.#onGivenUp(
+      error instanceof ProxyError
+        ? error
+        : new ProxyError('unavailable', 'spool.write', 'the spool cannot be written', { cause: error }),
+    );
+    this.#trim();
+  }
+
+  // Bytes leave memory once they can be had from the file; without a file once every reader has had them.
+  #trim(): void {
+    if (!this.#file && !this.#givenUp) return;
+    const keepFrom = this.#givenUp
+      ? this.#slowest()
+      : Math.min(this.#onDisk, this.#total - WINDOW);
+    let gone = 0;
+    while (gone < this.#pieces.length) {
+      const piece = this.#pieces[gone] as Piece;
+      const end = piece.offset + piece.bytes.length;
+      if (end > keepFrom || (this.#holdBack && gone === this.#pieces.length - 1)) break;
+      gone += 1;
+    }
+    if (gone > 0) this.#pieces = this.#pieces.slice(gone);
+  }
+
+  #slowest(): number {
+    let slowest = this.#total;
+    for (const follower of this.#followers) slowest = Math.min(slowest, Math.max(follower.position, this.#onDisk));
+    return slowest;
+  }
+
+  #inMemory(): number {
+    return this.#total - (this.#pieces[0]?.offset ?? this.#total);
+  }
+
+  #mustWait(): boolean {
+    if (this.#failure) return false;
+    if (this.#givenUp) return this.#followers.size > 0 && this.#inMemory() > WINDOW;
+    return this.#file !== undefined && this.#total - this.#onDisk > MAX_UNWRITTEN;
+  }
+
+  async #room(): Promise<void> {
+    while (this.#mustWait()) {
+      const stalled = new Map([...this.#followers].map((follower) => [follower, follower.position]));
+      let timer: NodeJS.Timeout | undefined;
+      const inTime = await new Promise<boolean>((resolve) => {
+        this.#roomWaiters.push(() => resolve(true));
+        timer = setTimeout(() => resolve(false), STALL_MS).unref();
+      });
+      clearTimeout(timer);
+      if (inTime || !this.#givenUp) continue;
+      for (const [follower, position] of stalled) {
+        if (follower.position === position && position < this.#total)
+          follower.destroy(new ProxyError('timeout', 'spool.read', 'the client took nothing for too long'));
+      }
+    }
+  }
+
+  #wakeRoom(): void {
+    const waiters = this.#roomWaiters;
+    this.#roomWaiters = [];
+    for (const wake of waiters) wake();
+  }
+
+  #tidy(): void {
+    const over = this.#failure !== undefined || (this.#released && this.#sealed);
+    if (!over || this.#followers.size > 0 || this.#writing) return;
+    const file = this.#file;
+    this.#file = undefined;
+    if (this.#reserved > 0) this.#folder.release(this.#reserved);
+    this.#reserved = 0;
+    if (!file) return;
+    void file.handle.close().catch(() => undefined);
+    if (!this.#fileTaken) void this.#folder.remove(file.path);
+  }
+}
+

@@ -1,0 +1,61 @@
+import { z } from 'zod';
+import { type ComponentType, componentType, type ServiceKey } from '../component.ts';
+import type { Manifest } from '../manifest/manifest.ts';
+import type { Backend } from '../storage/backend.ts';
+import { BODY_CACHE } from '../storage/body-cache.ts';
+import { duration } from '../values.ts';
+import { NoneStasher } from './none-stasher.ts';
+import { type Stasher, wrapStasher } from './stasher.ts';
+import { StoreStasher } from './store-stasher.ts';
+import { withPool } from './with-pool.ts';
+import { withTimeout } from './with-timeout.ts';
+import { contentDigestCheck, withVerify } from './with-verify.ts';
+
+/** The manifest, for stashers and the pull-through. */
+export const MANIFEST: ServiceKey<Manifest> = { description: 'manifest' };
+
+/** Bodies that one stasher keeps at a time. */
+const DEFAULT_CONCURRENT = 64;
+
+/** Longest time that keeping one body may take: ten minutes, as a slow origin may need for a large one. */
+const DEFAULT_TIMEOUT_MS = 10 * 60 * 1000;
+
+/** `type: store`: keeps bodies in a backend and their rows in the manifest. */
+export const storeStasherType: ComponentType<unknown, Stasher> = componentType({
+  kind: 'stasher',
+  type: 'store',
+  options: z.strictObject({
+    backend: z.string().describe('Name of a storage component.'),
+    concurrent: z.int().min(1).default(DEFAULT_CONCURRENT).describe('Bodies kept at a time.'),
+    timeout: duration()
+      .default(DEFAULT_TIMEOUT_MS)
+      .describe('Longest time that keeping one body may take, from its first byte.'),
+  }),
+  references: ({ backend }) => [{ kind: 'backend', name: backend }],
+  async create({ backend, concurrent, timeout }, context) {
+    const store = new StoreStasher({
+      name: context.name,
+      backend: await context.component<Backend>('backend', backend),
+      manifest: context.service(MANIFEST),
+      cache: context.service(BODY_CACHE),
+      clock: context.clock,
+      log: context.log,
+      metrics: context.metrics,
+    });
+    // Met in this order: the pool, then the limit (so that waiting does not count), then the check.
+    return wrapStasher(store, withVerify(contentDigestCheck), withTimeout(timeout), withPool(concurrent));
+  },
+});
+
+/** `type: none`: keeps nothing. */
+export const noneStasherType: ComponentType<unknown, Stasher> = componentType({
+  kind: 'stasher',
+  type: 'none',
+  options: z.strictObject({}),
+  create: (_options, context) => new NoneStasher(context.name),
+});
+
+/** The stashers that come with caje. */
+export function createStasherTypes(): ComponentType<unknown, Stasher>[] {
+  return [storeStasherType, noneStasherType];
+}

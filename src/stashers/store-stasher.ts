@@ -1,0 +1,110 @@
+import { randomUUID } from 'node:crypto';
+import type { CallOptions } from '../body.ts';
+import type { Clock } from '../clock.ts';
+import { kindOf, messageOf } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Manifest } from '../manifest/manifest.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Backend, Getter, Stat } from '../storage/backend.ts';
+import type { BodyCache } from '../storage/body-cache.ts';
+import type { Stashable, Stashed, Stasher } from './stasher.ts';
+
+/** A store that refused is asked again after this many milliseconds, by one body. */
+const PROBE_MS = 1_000;
+
+export interface StoreStasherOptions {
+  readonly name: string;
+  readonly backend: Backend;
+  readonly manifest: Manifest;
+  readonly cache: BodyCache;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+/** Puts the body into a backend, then hands its row to the manifest: body before row. */
+export class StoreStasher implements Stasher {
+  readonly name: string;
+  readonly bodies: Getter;
+  readonly #options: StoreStasherOptions;
+  #refusing = false;
+  #nextProbe = 0;
+
+  constructor(options: StoreStasherOptions) {
+    this.name = options.name;
+    this.bodies = options.backend;
+    this.#options = options;
+  }
+
+  get refusing(): boolean {
+    return this.#refusing;
+  }
+
+  async stash(stashable: Stashable, options: CallOptions = {}): Promise<Stashed | undefined> {
+    if (!this.#mayTry()) return undefined;
+    const stat = await this.#put(stashable, options);
+    if (!stat) return undefined;
+    const { draft, body, baseJid } = stashable;
+    if (body.bytes) this.#options.cache.set(stat.digest, body.bytes);
+    const committed = this.#options.manifest.commit([
+      {
+        op: 'put',
+        changeId: randomUUID(),
+        entry: { ...draft, digest: stat.digest, size: stat.size },
+        baseJid,
+        actor: draft.rule,
+      },
+    ]);
+    this.#options.metrics.count('stashed_total');
+    return { stat, recorded: this.#recorded(committed) };
+  }
+
+  async #put(stashable: Stashable, options: CallOptions): Promise<Stat | undefined> {
+    let cut: unknown;
+    stashable.body.sealed.catch((error: unknown) => {
+      cut = error;
+    });
+    try {
+      const stat = await this.#options.backend.put(stashable.body, options);
+      if (this.#refusing) this.#options.log.info({}, 'the store takes bodies again');
+      this.#refusing = false;
+      return stat;
+    } catch (error) {
+      const kind = kindOf(error);
+      // A cut body says nothing about the store; a full spool does, and it arrives the same way.
+      if (cut !== undefined && kind !== 'unavailable') throw error;
+      this.#options.metrics.count('stash_failed_total', kind);
+      this.#options.log.warn(
+        { err: messageOf(error), key: stashable.draft.key, kind },
+        'a body was served but not kept',
+      );
+      if (cut === undefined) {
+        this.#refusing = true;
+        this.#nextProbe = this.#options.clock.monotonic() + PROBE_MS;
+      }
+      return undefined;
+    }
+  }
+
+  #mayTry(): boolean {
+    if (!this.#refusing) return true;
+    const now = this.#options.clock.monotonic();
+    if (now < this.#nextProbe) {
+      this.#options.metrics.count('stash_failed_total', 'refusing');
+      return false;
+    }
+    this.#nextProbe = now + PROBE_MS;
+    return true;
+  }
+
+  async #recorded(committed: ReturnType<Manifest['commit']>): Promise<boolean> {
+    try {
+      const [result] = await committed;
+      if (result?.outcome === 'purged') this.#options.metrics.count('stash_refused_total');
+      return result?.outcome === 'committed';
+    } catch (error) {
+      this.#options.log.error({ err: messageOf(error) }, 'a row could not be handed to the manifest');
+      return false;
+    }
+  }
+}

@@ -1,0 +1,51 @@
+import { parseDictionary } from 'structured-headers';
+import { ProxyError } from '../errors.ts';
+import type { EntryDraft } from '../manifest/entry.ts';
+import type { Incoming, Sealed } from '../storage/backend.ts';
+import { type StasherWrapper, withStash } from './stasher.ts';
+
+/** Looks at a whole body before it is published. Absent: fine. A text: why it must not be kept. */
+export type BodyCheck = (draft: EntryDraft, sealed: Sealed) => Promise<string | undefined> | string | undefined;
+
+/** Nothing that fails the check is published: the body seems cut to the inner stasher. */
+export function withVerify(check: BodyCheck): StasherWrapper {
+  return (inner) =>
+    withStash(inner, async (stashable, options) => {
+      const sealed = verified(stashable.draft, stashable.body, check);
+      sealed.catch(() => undefined);
+      return await inner.stash({ ...stashable, body: sealedBy(stashable.body, sealed) }, options);
+    });
+}
+
+/** The digest that the answer itself declares for its content (Content-Digest, RFC 9530 §2) must be the body's. */
+export const contentDigestCheck: BodyCheck = (draft, sealed) => {
+  const field = draft.headers.get('content-digest');
+  if (field === undefined) return undefined;
+  try {
+    const declared = parseDictionary(field).get('sha-256')?.[0];
+    if (!(declared instanceof ArrayBuffer)) return undefined;
+    const hex = Buffer.from(declared).toString('hex');
+    return hex === sealed.digest ? undefined : 'the body does not have the digest that Content-Digest declares';
+  } catch {
+    return undefined;
+  }
+};
+
+async function verified(draft: EntryDraft, body: Incoming, check: BodyCheck): Promise<Sealed> {
+  const sealed = await body.sealed;
+  const problem = await check(draft, sealed);
+  if (problem !== undefined) throw new ProxyError('integrity', 'stasher.verify', problem);
+  return sealed;
+}
+
+function sealedBy(body: Incoming, sealed: Promise<Sealed>): Incoming {
+  return {
+    sealed,
+    expectedSize: body.expectedSize,
+    get bytes() {
+      return body.bytes;
+    },
+    open: (options) => body.open(options),
+    takeFile: async () => await body.takeFile?.(),
+  };
+}
