@@ -1,0 +1,184 @@
+import {
+  checkModulePath,
+  checkVersionQuery,
+  escapeGo,
+  isVersionOf,
+  unescapeGo,
+} from './go-path.ts';
+import { isCanonicalVersion } from './go-version.ts';
+import type { Route, RouteParams, RouteTable } from './route-table.ts';
+import { isSumdbLookup, isSumdbTile, splitSumdbPath } from './sumdb-names.ts';
+
+/** What a rule says about its Go routes. */
+export interface GoRouteOptions {
+  /** Names of the checksum databases that are passed through, `host` or `host/path`. */
+  readonly sumdb: readonly string[];
+  /** Milliseconds for which lists and queries are fresh. Absent: 60 s. */
+  readonly indexTtlMs?: number | undefined;
+}
+
+/** A module request taken apart, or why it is none. */
+type GoPath =
+  | { readonly module: string; readonly file: 'list' | 'latest' }
+  | { readonly module: string; readonly file: 'info' | 'mod' | 'zip'; readonly version: string }
+  | { readonly reason: string };
+
+const TEXT = 'text/plain; charset=utf-8';
+const JSON_TEXT = 'application/json';
+const SUMDB_PREFIX = 'sumdb/';
+
+/** A version just tagged is seen within a minute. */
+const INDEX_TTL_MS = 60_000;
+/** What is not there yet may be published at any moment; a client that waits for it asks again soon. */
+const NEGATIVE_INDEX_TTL_MS = 60_000;
+const NEGATIVE_ARTIFACT_TTL_MS = 10_000;
+/** Which databases are passed through changes only with the configuration. */
+const SUPPORTED_TTL_MS = 3_600_000;
+
+/** Queries that the client resolves from the list by itself. */
+const CLIENT_QUERIES = new Set(['latest', 'upgrade', 'patch']);
+
+/** The Go module proxy protocol with its checksum databases, as https://go.dev/ref/mod describes it. Keys are escaped GOPROXY paths. */
+export function goRouteTable(options: GoRouteOptions): RouteTable {
+  const indexTtlMs = options.indexTtlMs ?? INDEX_TTL_MS;
+  const index = {
+    class: 'index',
+    ttlMs: indexTtlMs,
+    negativeTtlMs: NEGATIVE_INDEX_TTL_MS,
+  } as const;
+  const artifact = { class: 'artifact', negativeTtlMs: NEGATIVE_ARTIFACT_TTL_MS } as const;
+  return {
+    name: 'go',
+    methods: ['GET', 'HEAD'],
+    routes: [
+      moduleRoute({ ...index, name: 'list', contentType: TEXT }, '/@v/list'),
+      moduleRoute({ ...index, name: 'latest', contentType: JSON_TEXT }, '/@latest'),
+      moduleRoute({ ...artifact, name: 'info', contentType: JSON_TEXT }, '.info', isVersionOf),
+      moduleRoute({ ...index, name: 'query', contentType: JSON_TEXT }, '.info'),
+      moduleRoute({ ...artifact, name: 'mod', contentType: TEXT, promise: 'pinned' }, '.mod'),
+      moduleRoute(
+        { ...artifact, name: 'zip', contentType: 'application/zip', promise: 'pinned' },
+        '.zip',
+      ),
+      sumdbRoute(
+        {
+          class: 'generated',
+          ttlMs: SUPPORTED_TTL_MS,
+          negativeTtlMs: 0,
+          name: 'sumdb-supported',
+          contentType: TEXT,
+        },
+        options.sumdb,
+        (rest) => rest === 'supported',
+      ),
+      sumdbRoute(
+        { ...index, name: 'sumdb-latest', contentType: TEXT },
+        options.sumdb,
+        (rest) => rest === 'latest',
+      ),
+      sumdbRoute(
+        { ...artifact, name: 'sumdb-lookup', contentType: TEXT },
+        options.sumdb,
+        isSumdbLookup,
+      ),
+      sumdbRoute(
+        {
+          ...artifact,
+          name: 'sumdb-tile',
+          contentType: 'application/octet-stream',
+          promise: 'pinned',
+        },
+        options.sumdb,
+        isSumdbTile,
+      ),
+    ],
+    explain: (path) => explain(path, options.sumdb),
+  };
+}
+
+type RouteFacts = Omit<Route, 'match' | 'key' | 'promise'> & Partial<Pick<Route, 'promise'>>;
+
+/** A route of one kind of module file; `accepts` narrows it to some versions. */
+function moduleRoute(
+  facts: RouteFacts,
+  ending: string,
+  accepts: (module: string, version: string) => boolean = () => true,
+): Route {
+  return {
+    promise: 'none',
+    ...facts,
+    match: (path) => {
+      if (!path.endsWith(ending)) return undefined;
+      const read = readGoPath(path);
+      if ('reason' in read) return undefined;
+      if (!('version' in read)) return { module: read.module, path };
+      const { module, version } = read;
+      return accepts(module, version) ? { module, version, path } : undefined;
+    },
+    key: pathOf,
+  };
+}
+
+function sumdbRoute(
+  facts: RouteFacts,
+  names: readonly string[],
+  accepts: (rest: string) => boolean,
+): Route {
+  return {
+    promise: 'none',
+    ...facts,
+    match: (path) => {
+      if (!path.startsWith(SUMDB_PREFIX)) return undefined;
+      const split = splitSumdbPath(path.slice(SUMDB_PREFIX.length), names);
+      if (split === undefined || !accepts(split.rest)) return undefined;
+      return { name: split.name, rest: split.rest, path };
+    },
+    key: pathOf,
+  };
+}
+
+/** A path that a route matched is in its one spelling: its escapes were checked. */
+function pathOf(params: RouteParams): string {
+  return params['path'] ?? '';
+}
+
+function readGoPath(path: string): GoPath {
+  const [, escapedModule, file] = /^(.*?)\/(@latest$|@v\/.*)/s.exec(path) ?? [];
+  if (escapedModule === undefined || file === undefined) return { reason: 'no such endpoint' };
+  const module = unescapeGo(escapedModule);
+  if (module === undefined) return { reason: 'malformed escape in module path' };
+  const reason = checkModulePath(module);
+  if (reason !== undefined) return { reason };
+  if (file === '@latest') return { module, file: 'latest' };
+  if (file === '@v/list') return { module, file: 'list' };
+  const [, escapedVersion = '', kind] = /^@v\/(.*)\.(info|mod|zip)$/s.exec(file) ?? [];
+  if (kind !== 'info' && kind !== 'mod' && kind !== 'zip') return { reason: 'no such endpoint' };
+  const version = unescapeGo(escapedVersion);
+  if (version === undefined) return { reason: 'malformed escape in version' };
+  const malformed = checkVersionQuery(version);
+  if (malformed !== undefined) return { reason: malformed };
+  if (CLIENT_QUERIES.has(version)) return { reason: `"${version}" is no version` };
+  if (kind !== 'info' && !isCanonicalVersion(version))
+    return { reason: `not a canonical version; its .info names the one to ask for` };
+  return { module, file: kind, version };
+}
+
+function explain(path: string, names: readonly string[]): string {
+  if (path.startsWith(SUMDB_PREFIX)) {
+    const split = splitSumdbPath(path.slice(SUMDB_PREFIX.length), names);
+    return split === undefined ? 'checksum database not configured' : 'malformed checksum request';
+  }
+  const read = readGoPath(path);
+  return 'reason' in read ? read.reason : 'no such endpoint';
+}
+
+/** Key of one file of a module version, or of its list: the escaped GOPROXY path. */
+export function goKey(
+  module: string,
+  file: 'list' | 'latest' | 'info' | 'mod' | 'zip',
+  version?: string | undefined,
+): string {
+  const base = escapeGo(module);
+  if (file === 'latest') return `${base}/@latest`;
+  return file === 'list' ? `${base}/@v/list` : `${base}/@v/${escapeGo(version ?? '')}.${file}`;
+}

@@ -1,0 +1,48 @@
+import { checkModulePath, checkVersionQuery, unescapeGo } from './go-path.ts';
+import { isCanonicalVersion } from './go-version.ts';
+
+/** A path below a checksum database's name. */
+export interface SumdbPath {
+  /** As configured: `sums.example.org` or `sums.example.org/sumdb`. */
+  readonly name: string;
+  /** Without a leading slash: `latest`, `lookup/…`, `tile/…`. */
+  readonly rest: string;
+}
+
+/** Hashes of the greatest tile are 2^30; levels are below 64. As x/mod ParseTilePath. */
+const MAX_TILE_HEIGHT = 30;
+const MAX_TILE_LEVEL = 63;
+
+const TILE = /^tile\/([1-9]\d?)\/(0|[1-9]\d?|data)\/((?:x\d{3}\/)*\d{3})(?:\.p\/([1-9]\d{0,9}))?$/;
+
+/** Splits what follows `sumdb/` at a configured name; the longest that fits wins. Absent: none of the names. */
+export function splitSumdbPath(path: string, names: readonly string[]): SumdbPath | undefined {
+  let found: string | undefined;
+  for (const name of names) {
+    if (path.startsWith(`${name}/`) && name.length > (found?.length ?? 0)) found = name;
+  }
+  return found === undefined ? undefined : { name: found, rest: path.slice(found.length + 1) };
+}
+
+/** True: `lookup/M@V` with a legal escaped module path and canonical version. */
+export function isSumdbLookup(rest: string): boolean {
+  const [, module, version] = /^lookup\/([^@]+)@([^@]+)$/.exec(rest) ?? [];
+  const path = unescapeGo(module ?? '');
+  const plain = unescapeGo(version ?? '');
+  if (path === undefined || plain === undefined) return false;
+  return (
+    checkModulePath(path) === undefined &&
+    checkVersionQuery(plain) === undefined &&
+    isCanonicalVersion(plain)
+  );
+}
+
+/** True: `tile/H/L/K[.p/W]` or `tile/H/data/K[.p/W]` in its one spelling, as x/mod ParseTilePath. */
+export function isSumdbTile(rest: string): boolean {
+  const [, height, level, index = '', width] = TILE.exec(rest) ?? [];
+  if (height === undefined || Number(height) > MAX_TILE_HEIGHT) return false;
+  if (level !== 'data' && Number(level) > MAX_TILE_LEVEL) return false;
+  // A first group of zeros before others would be a second spelling of the same number.
+  if (index.startsWith('x000')) return false;
+  return width === undefined || Number(width) < 2 ** Number(height);
+}
