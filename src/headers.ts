@@ -65,6 +65,11 @@ export class HeaderList {
     return new HeaderList([...this.lines, [name, value]]);
   }
 
+  /** With the lines of another list behind its own. */
+  concat(other: HeaderList): HeaderList {
+    return other.lines.length === 0 ? this : new HeaderList([...this.lines, ...other.lines]);
+  }
+
   /** Without the fields named (any case). */
   without(...names: readonly string[]): HeaderList {
     const unwanted = new Set(names.map((name) => name.toLowerCase()));

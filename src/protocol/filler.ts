@@ -4,7 +4,7 @@ import { messageOf, ProxyError } from '../errors.ts';
 import type { Fetched } from '../fetchers/fetcher.ts';
 import type { Logger } from '../log.ts';
 import type { Entry, EntryDraft } from '../manifest/entry.ts';
-import type { Manifest } from '../manifest/manifest.ts';
+import type { Change, Manifest } from '../manifest/manifest.ts';
 import type { Metrics } from '../metrics.ts';
 import { Fill } from '../stashers/fill.ts';
 import type { SpoolFolder } from '../stashers/spool-folder.ts';
@@ -85,15 +85,19 @@ export class Filler {
     if (fresh.kind === 'mismatch') return undefined;
     const { headers, policy, freshUntil, staleAt } = fresh;
     const confirmed: Entry = { ...entry, headers, policy, freshUntil, staleAt };
-    if (!fresh.changedHeaders || entry.jid === 0) manifest.refresh(entry, { policy, freshUntil, staleAt });
+    if (!fresh.keep) this.#commit({ op: 'delete', namespace: entry.namespace, key: entry.key, variant: entry.variant, changeId: randomUUID(), actor: entry.rule });
+    else if (!fresh.changedHeaders || entry.jid === 0) manifest.refresh(entry, { policy, freshUntil, staleAt });
     else {
-      const { jid: _, firstSeenAt: __, storedAt: ___, ...kept } = confirmed;
-      const change = { op: 'put', changeId: randomUUID(), entry: kept, baseJid, actor: entry.rule } as const;
-      manifest.commit([change]).catch((error: unknown) => {
-        this.#options.log.error({ err: messageOf(error) }, 'a confirmed row could not be handed to the manifest');
-      });
+      const { jid: _jid, firstSeenAt: _first, storedAt: _stored, ...kept } = confirmed;
+      this.#commit({ op: 'put', changeId: randomUUID(), entry: kept, baseJid, actor: entry.rule });
     }
     return confirmed;
+  }
+
+  #commit(change: Change): void {
+    this.#options.manifest.commit([change]).catch((error: unknown) => {
+      this.#options.log.error({ err: messageOf(error), op: change.op }, 'a row could not be handed to the manifest');
+    });
   }
 
   #keep(

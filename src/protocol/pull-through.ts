@@ -54,13 +54,17 @@ export class PullThrough {
     }
     if (route.onlyIfCached)
       throw new ProxyError('timeout', 'pull-through.answer', 'not kept here, and only what is kept was asked for');
-    return await this.#fetchShared(resource, route, {
+    const reason = forwardReason(entries, entry);
+    if (!entry && resource.onMiss === 'forward') return await this.forward(resource, route, reason, 'miss');
+    const ask: Ask = {
       // An entry that may be used but was not: its body is gone, and only a whole answer heals that.
       entry: verdict === 'revalidate' ? entry : undefined,
       pinned: resource.immutable ? entry?.digest : undefined,
       vary: entries[0]?.vary ?? [],
-      reason: forwardReason(entries, entry),
-    });
+      reason,
+    };
+    if (!entry && resource.onMiss === 'alone') return await this.#fetchAlone(resource, route, ask);
+    return await this.#fetchShared(resource, route, ask);
   }
 
   /** Passes a request on by itself: nothing is looked up, shared or kept. */

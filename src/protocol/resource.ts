@@ -1,7 +1,9 @@
 import type { FetchRequest } from '../fetchers/fetcher.ts';
 import type { HeaderList } from '../headers.ts';
-import type { Entry, EntryDraft, EntryPolicy } from '../manifest/entry.ts';
+import type { Entry, EntryDraft } from '../manifest/entry.ts';
 import type { FlightSubject } from '../stashers/fills.ts';
+import type { EntryUse } from './entry-use.ts';
+import type { Freshened } from './revalidation.ts';
 
 /** The head of an answer and when it came. */
 export interface Head {
@@ -22,21 +24,11 @@ export type Decision =
   | { readonly keep: 'store' | 'memory'; readonly draft: EntryDraft }
   | { readonly keep: 'no'; readonly reason: string };
 
-/** What a 304 means for the entry that was asked about. */
-export type Freshened =
-  | {
-      readonly kind: 'confirmed';
-      readonly headers: HeaderList;
-      readonly policy: EntryPolicy;
-      readonly freshUntil: number;
-      readonly staleAt: number;
-      /** True: more changed than Date, Age and Expires, so that the manifest has to say it. */
-      readonly changedHeaders: boolean;
-    }
-  | { readonly kind: 'mismatch' };
-
-/** Whether a stored answer may be used for a request now. */
-export type Verdict = 'fresh' | 'stale-while-revalidate' | 'revalidate';
+/**
+ * What to do when nothing fits: fetch for all who ask, fetch for this one alone (the answer depends on the client's own
+ * conditions), or pass the request on without keeping the answer.
+ */
+export type OnMiss = 'share' | 'alone' | 'forward';
 
 /**
  * One request as the pull-through algorithm sees it: what it is kept under, which stored answer fits, whether that may
@@ -44,11 +36,12 @@ export type Verdict = 'fresh' | 'stale-while-revalidate' | 'revalidate';
  */
 export interface Resource {
   readonly subject: FlightSubject;
+  readonly onMiss: OnMiss;
   /** The newest stored answer that fits the request. Absent: none does. */
   select(entries: readonly Entry[]): Entry | undefined;
   /** Tells requests apart that must not share a fetch, given the fields that answers are known to vary on; '' where none is. */
   variant(vary: readonly string[]): string;
-  judge(entry: Entry, now: number): Verdict;
+  judge(entry: Entry, now: number): EntryUse;
   /** Whether the entry may be used although the upstream failed. */
   mayServeStale(entry: Entry, now: number): boolean;
   /** What to send; conditional on the entry where one is given. */

@@ -1,0 +1,69 @@
+import type { CallOptions } from '../body.ts';
+import { messageOf, ProxyError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { FlightSubject } from '../stashers/fills.ts';
+import type { Route } from './arrival.ts';
+import { httpKey } from './http-key.ts';
+import { HttpResource } from './http-resource.ts';
+import { invalidatedKeys } from './invalidation.ts';
+import type { Protocol, ProtocolRequest, ProtocolResponse } from './protocol.ts';
+import type { Purger } from './purger.ts';
+import { judgeRequest } from './request-directives.ts';
+import type { RuleParts } from './rule.ts';
+
+/** Namespace of the manifest that plain HTTP uses unless the rule names its own. */
+export const HTTP_NAMESPACE: string = 'web';
+
+/** A caching reverse proxy for any GET, RFC 9111; other methods pass through and make what they changed go away. */
+export class HttpProtocol implements Protocol {
+  readonly name: string;
+  readonly #parts: RuleParts;
+  readonly #purger: Purger;
+  readonly #log: Logger;
+
+  constructor(parts: RuleParts, purger: Purger, log: Logger) {
+    this.name = parts.settings.name;
+    this.#parts = parts;
+    this.#purger = purger;
+    this.#log = log;
+  }
+
+  async handle(request: ProtocolRequest, options: CallOptions): Promise<ProtocolResponse> {
+    const { settings, fetcher, stasher, pullThrough } = this.#parts;
+    const judgement = judgeRequest(request.headers, {
+      honorClientReload: settings.honorClientReload,
+      cookies: settings.cookies,
+      profile: settings.freshness,
+    });
+    const onlyIfCached = request.onlyIfCached || judgement.onlyIfCached;
+    const route: Route = { fetcher, stasher, onlyIfCached, signal: options.signal };
+    const resource = new HttpResource(this.#subject(request), request, settings, judgement);
+    if (request.method !== 'GET' && request.method !== 'HEAD')
+      return await this.#pass(request, resource, route);
+    if (judgement.bypass !== undefined) {
+      if (onlyIfCached)
+        throw new ProxyError('timeout', 'http-protocol.handle', 'the request goes past the cache, and only what is kept was asked for');
+      return await pullThrough.forward(resource, route, 'bypass');
+    }
+    return await pullThrough.answer(resource, route);
+  }
+
+  #subject(request: ProtocolRequest): FlightSubject {
+    const { name, namespace = HTTP_NAMESPACE } = this.#parts.settings;
+    return { namespace, key: httpKey(request.publicUrl), rule: name };
+  }
+
+  async #pass(request: ProtocolRequest, resource: HttpResource, route: Route): Promise<ProtocolResponse> {
+    if (route.onlyIfCached)
+      throw new ProxyError('timeout', 'http-protocol.handle', 'only what is kept was asked for');
+    const response = await this.#parts.pullThrough.forward(resource, route, 'method');
+    const keys = invalidatedKeys(request.method, response.status, request.publicUrl, response.headers);
+    // RFC 9111 §4.4. What is answered from here is gone at once; nobody waits for it to be durable.
+    for (const value of keys) {
+      this.#purger
+        .purge({ kind: 'key', value, namespace: resource.subject.namespace, soft: false, actor: this.name })
+        .catch((error: unknown) => this.#log.warn({ err: messageOf(error), key: value }, 'an invalidation is late'));
+    }
+    return response;
+  }
+}

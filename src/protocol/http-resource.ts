@@ -1,0 +1,131 @@
+import type { FetchRequest } from '../fetchers/fetcher.ts';
+import type { HeaderList } from '../headers.ts';
+import { endToEnd } from '../hop-by-hop.ts';
+import type { Entry, EntryDraft } from '../manifest/entry.ts';
+import type { FlightSubject } from '../stashers/fills.ts';
+import { type EntryUse, judgeEntry, mayServeStaleOnError, servedHeaders } from './entry-use.ts';
+import { hasValidator, judgeResponse } from './freshness.ts';
+import type { ProtocolRequest } from './protocol.ts';
+import type { RequestJudgement } from './request-directives.ts';
+import type { Decision, Head, OnMiss, Resource } from './resource.ts';
+import { type Freshened, freshen, validationHeaders } from './revalidation.ts';
+import type { RuleSettings } from './rule.ts';
+import { selectVariant, variantOf, varyRequestHeaders } from './vary.ts';
+
+/** An answer that lives shorter and cannot be asked about again is not worth a row. Milliseconds. */
+const MIN_ROW_LIFETIME = 10_000;
+
+/** One GET or HEAD request of a caching reverse proxy, RFC 9111. */
+export class HttpResource implements Resource {
+  readonly subject: FlightSubject;
+  readonly onMiss: OnMiss;
+  readonly immutable = false;
+  readonly #request: ProtocolRequest;
+  readonly #headers: HeaderList;
+  readonly #settings: RuleSettings;
+  readonly #judgement: RequestJudgement;
+
+  constructor(
+    subject: FlightSubject,
+    request: ProtocolRequest,
+    settings: RuleSettings,
+    judgement: RequestJudgement,
+  ) {
+    this.subject = subject;
+    this.#request = request;
+    this.#settings = settings;
+    this.#judgement = judgement;
+    this.#headers = sendable(request, settings);
+    this.onMiss = onMiss(request);
+  }
+
+  select(entries: readonly Entry[]): Entry | undefined {
+    return selectVariant(entries, this.#request.headers);
+  }
+
+  variant(vary: readonly string[]): string {
+    return variantOf(vary, this.#request.headers);
+  }
+
+  judge(entry: Entry, now: number): EntryUse {
+    return judgeEntry(entry, this.#judgement, now).use;
+  }
+
+  mayServeStale(entry: Entry, now: number): boolean {
+    return mayServeStaleOnError(entry, now);
+  }
+
+  request(entry: Entry | undefined): FetchRequest {
+    const { method, target, publicUrl, forwarding, body, host } = this.#request;
+    const headers = entry ? validationHeaders(entry, this.#headers) : this.#headers;
+    const forGet = this.onMiss !== 'forward' || entry !== undefined;
+    return {
+      method: forGet && method === 'HEAD' ? 'GET' : method,
+      path: target,
+      publicUrl,
+      headers: headers.concat(forwarding),
+      body,
+      host: this.#settings.preserveHost ? host : undefined,
+    };
+  }
+
+  decide(head: Head): Decision {
+    if (!head.complete) return { keep: 'no', reason: 'close-delimited' };
+    const { freshness, cookies } = this.#settings;
+    const judged = judgeResponse({
+      method: 'GET',
+      requestHeaders: this.#request.headers,
+      status: head.status,
+      responseHeaders: head.headers,
+      profile: freshness,
+      requestedAt: head.requestedAt,
+      receivedAt: head.receivedAt,
+      cookies,
+    });
+    if (!judged.storable) return { keep: 'no', reason: judged.reason };
+    const draft: EntryDraft = {
+      namespace: this.subject.namespace,
+      key: this.subject.key,
+      variant: this.variant(judged.vary),
+      rule: this.subject.rule,
+      method: 'GET',
+      url: this.#request.target,
+      publicHost: this.#request.host,
+      vary: judged.vary,
+      requestHeaders: varyRequestHeaders(judged.vary, this.#request.headers),
+      status: head.status,
+      headers: endToEnd(head.headers),
+      policy: judged.policy,
+      source: head.source,
+      freshUntil: judged.freshUntil,
+      staleAt: judged.staleAt,
+    };
+    const brief =
+      judged.freshUntil - head.receivedAt < MIN_ROW_LIFETIME && !hasValidator(head.headers);
+    const negative = head.status === 404 || head.status === 410;
+    return { keep: brief || negative ? 'memory' : 'store', draft };
+  }
+
+  freshen(entry: Entry, head: Head): Freshened {
+    return freshen(entry, head.headers, head.requestedAt, head.receivedAt, this.#settings.freshness);
+  }
+
+  served(entry: Entry, now: number): HeaderList {
+    return servedHeaders(entry, now);
+  }
+
+  passed(head: Head): HeaderList {
+    return head.headers;
+  }
+}
+
+// A range or a HEAD of what is not kept concerns this client alone; a condition may make the answer a 304 that does.
+function onMiss({ method, headers }: ProtocolRequest): OnMiss {
+  if (method === 'HEAD' || headers.has('range')) return 'forward';
+  return headers.has('if-none-match') || headers.has('if-modified-since') ? 'alone' : 'share';
+}
+
+// Where cookies make no difference to what is kept, the origin must not see the first client's.
+function sendable({ headers }: ProtocolRequest, { cookies }: RuleSettings): HeaderList {
+  return cookies === 'ignore' ? headers.without('host', 'cookie') : headers.without('host');
+}

@@ -1,0 +1,44 @@
+import type { CallOptions } from '../body.ts';
+import type { Manifest, Purge, PurgeResult } from '../manifest/manifest.ts';
+import type { Metrics } from '../metrics.ts';
+import type { FlightSubject } from '../stashers/fills.ts';
+import type { PullThrough } from './pull-through.ts';
+
+/**
+ * Makes stored answers go away, or stale. From the call on nothing that the purge takes is answered from memory and nobody
+ * joins a fetch that began before it; when it resolves, that holds after a crash too.
+ */
+export class Purger {
+  readonly #manifest: Manifest;
+  readonly #pullThrough: PullThrough;
+  readonly #metrics: Metrics;
+
+  constructor(manifest: Manifest, pullThrough: PullThrough, metrics: Metrics) {
+    this.#manifest = manifest;
+    this.#pullThrough = pullThrough;
+    this.#metrics = metrics;
+  }
+
+  /** Throws `timeout` when it is not durable in time; it is then still in the queue. */
+  async purge(purge: Purge, options?: CallOptions): Promise<PurgeResult> {
+    this.#pullThrough.forget((subject) => takes(purge, subject));
+    const result = await this.#manifest.purge(purge, options);
+    this.#metrics.count('purges_total', purge.kind);
+    return result;
+  }
+}
+
+/** Whether a purge takes what is kept under this. */
+export function takes(purge: Purge, { namespace, key, rule }: FlightSubject): boolean {
+  if (purge.namespace !== undefined && purge.namespace !== namespace) return false;
+  switch (purge.kind) {
+    case 'key':
+      return key === purge.value;
+    case 'prefix':
+      return key.startsWith(purge.value);
+    case 'rule':
+      return rule === purge.value;
+    case 'all':
+      return true;
+  }
+}
