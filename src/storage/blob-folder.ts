@@ -1,0 +1,283 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { constants, type Stats } from 'node:fs';
+import {
+  chmod,
+  copyFile,
+  type FileHandle,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+} from 'node:fs/promises';
+import { join } from 'node:path';
+import { BLOCK_SIZE, type Body } from '../body.ts';
+import { codeOf, ProxyError } from '../errors.ts';
+import { isProcessAlive, processIdentity } from '../process-identity.ts';
+import { type Digest, isDigest } from './digest.ts';
+import type { BlockSource } from './verified-body.ts';
+
+const FILE_MODE = 0o640;
+const FOLDER_MODE = 0o750;
+const TEMP_FOLDER = 'tmp';
+/** Out of these, a file that cannot be opened says nothing about the file itself. */
+const OUT_OF_RESOURCES: ReadonlySet<string | undefined> = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN']);
+
+/**
+ * Files named by the digest of what they hold, `<first two characters>/<digest>`, and a folder for those on their way.
+ * Errors of the file system pass through as they are.
+ */
+export class BlobFolder {
+  readonly root: string;
+  readonly #temp: string;
+  readonly #known = new Set<string>();
+
+  constructor(root: string) {
+    this.root = root;
+    this.#temp = join(root, TEMP_FOLDER);
+  }
+
+  pathOf(digest: Digest): string {
+    return join(this.root, digest.slice(0, 2), digest);
+  }
+
+  /** Makes the folders that everything else needs. */
+  async prepare(): Promise<void> {
+    await mkdir(this.#temp, { recursive: true, mode: FOLDER_MODE });
+  }
+
+  /** Moves a finished file to its digest; durable when it resolves. The file is gone from where it was, also on failure. */
+  async publish(digest: Digest, size: number, file: string): Promise<void> {
+    let from = file;
+    try {
+      await syncFile(file, size);
+      await this.#rename(digest, from).catch(async (error: unknown) => {
+        if (codeOf(error) !== 'EXDEV') throw error;
+        // The spool lies on another file system: only a copy can be renamed.
+        from = this.tempPath();
+        await copyFile(file, from, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+        await syncFile(from, size);
+        await this.#rename(digest, from);
+      });
+    } finally {
+      await rm(file, { force: true });
+      if (from !== file) await rm(from, { force: true });
+    }
+  }
+
+  /** Writes a body into a temporary file and gives its path. Throws `integrity` when it has another length or digest. */
+  async write(digest: Digest, size: number, body: Body): Promise<string> {
+    const path = this.tempPath();
+    try {
+      const file = await this.#createTemp(path);
+      try {
+        const hash = createHash('sha256');
+        let written = 0;
+        for await (const chunk of body as AsyncIterable<Buffer>) {
+          hash.update(chunk);
+          await file.appendFile(chunk);
+          written += chunk.length;
+        }
+        if (written !== size || hash.digest('hex') !== digest) {
+          throw new ProxyError('integrity', 'blob-folder.write', `${digest}: other bytes came than were sealed`);
+        }
+      } finally {
+        await file.close();
+      }
+      return path;
+    } catch (error) {
+      body.destroy();
+      await rm(path, { force: true });
+      throw error;
+    }
+  }
+
+  /** A path in the temporary folder that says whose it is. */
+  tempPath(): string {
+    return join(this.#temp, `${processIdentity()}.${randomUUID()}`);
+  }
+
+  /** Writes and removes a file of `size` bytes, to see whether the folder takes it. */
+  async probe(size: number): Promise<void> {
+    const path = this.tempPath();
+    try {
+      const file = await this.#createTemp(path);
+      try {
+        await file.write(Buffer.alloc(size));
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+    } finally {
+      await rm(path, { force: true });
+    }
+  }
+
+  /** Opens a blob for reading. Throws `integrity` where it is no plain file of that size or may not be read, ENOENT where there is none. */
+  async open(digest: Digest, size: number): Promise<FileSource> {
+    let file: FileHandle;
+    try {
+      file = await open(this.pathOf(digest), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === 'ENOENT') throw error;
+      const kind = OUT_OF_RESOURCES.has(code) ? 'unavailable' : 'integrity';
+      throw new ProxyError(kind, 'blob-folder.open', `${digest} cannot be opened: ${code}`, { cause: error });
+    }
+    try {
+      const stats = await file.stat();
+      const problem = problemOf(stats, size);
+      if (problem === undefined) return new FileSource(file);
+      throw new ProxyError('integrity', 'blob-folder.open', `${digest} ${problem}`);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** Whether a plain file of that size lies there. */
+  async has(digest: Digest, size: number): Promise<boolean> {
+    try {
+      return problemOf(await lstat(this.pathOf(digest)), size) === undefined;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Removes whatever lies at the digest's place. */
+  async remove(digest: Digest): Promise<void> {
+    await rm(this.pathOf(digest), { recursive: true, force: true });
+  }
+
+  /** Removes temporary files of processes that are gone; gives how many. */
+  async sweep(): Promise<number> {
+    let removed = 0;
+    for (const name of await namesIn(this.#temp)) {
+      if (isProcessAlive(name.slice(0, name.indexOf('.')))) continue;
+      await rm(join(this.#temp, name), { recursive: true, force: true });
+      removed++;
+    }
+    return removed;
+  }
+
+  /** Every digest that has a file, folder by folder. */
+  async *digests(): AsyncIterable<Digest> {
+    for (const folder of await namesIn(this.root)) {
+      if (!/^[0-9a-f]{2}$/.test(folder)) continue;
+      for (const name of await namesIn(join(this.root, folder))) {
+        if (isDigest(name) && name.startsWith(folder)) yield name;
+      }
+    }
+  }
+
+  async #createTemp(path: string): Promise<FileHandle> {
+    try {
+      return await open(path, 'wx', FILE_MODE);
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error;
+      await this.prepare();
+      return await open(path, 'wx', FILE_MODE);
+    }
+  }
+
+  async #rename(digest: Digest, from: string): Promise<void> {
+    const folder = join(this.root, digest.slice(0, 2));
+    await this.#makeFolder(folder);
+    const to = this.pathOf(digest);
+    try {
+      await rename(from, to);
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === 'ENOENT') {
+        // The folder was removed while we run: made again, once.
+        this.#known.delete(folder);
+        await this.#makeFolder(folder);
+      } else if (code === 'EISDIR' || code === 'ENOTEMPTY' || code === 'ENOTDIR') {
+        await rm(to, { recursive: true, force: true });
+      } else throw error;
+      await rename(from, to);
+    }
+    await syncFolder(folder);
+  }
+
+  async #makeFolder(folder: string): Promise<void> {
+    if (this.#known.has(folder)) return;
+    const made = await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
+    if (made !== undefined) await syncFolder(this.root);
+    this.#known.add(folder);
+  }
+}
+
+/** Blocks of an open file; closing waits for a read under way. */
+class FileSource implements BlockSource {
+  readonly #file: FileHandle;
+  #closed: Promise<void> | undefined;
+
+  constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  async read(index: number, length: number): Promise<Buffer> {
+    const block = Buffer.allocUnsafeSlow(length);
+    let filled = 0;
+    while (filled < length) {
+      const position = index * BLOCK_SIZE + filled;
+      const { bytesRead } = await this.#read(block, filled, length - filled, position);
+      if (bytesRead === 0) throw new ProxyError('integrity', 'blob-folder.read', 'the file ends too early');
+      filled += bytesRead;
+    }
+    return block;
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#file.close();
+    return this.#closed;
+  }
+
+  async #read(block: Buffer, offset: number, length: number, position: number): Promise<{ bytesRead: number }> {
+    try {
+      return await this.#file.read(block, offset, length, position);
+    } catch (error) {
+      // A sector that cannot be read is as good as damaged: a refill writes it anew.
+      throw new ProxyError('integrity', 'blob-folder.read', `cannot be read: ${codeOf(error)}`, { cause: error });
+    }
+  }
+}
+
+function problemOf(stats: Stats, size: number): string | undefined {
+  if (!stats.isFile()) return 'is no plain file';
+  return stats.size === size ? undefined : `has ${stats.size} bytes instead of ${size}`;
+}
+
+async function syncFile(path: string, size: number): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    const stats = await file.stat();
+    const problem = problemOf(stats, size);
+    if (problem !== undefined) throw new ProxyError('integrity', 'blob-folder.publish', `the spool file ${problem}`);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await chmod(path, FILE_MODE);
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
+    throw error;
+  }
+}

@@ -1,0 +1,249 @@
+import { BLOCK_SIZE, type CallOptions, type OpenOptions } from '../body.ts';
+import type { Clock } from '../clock.ts';
+import { codeOf, kindOf, messageOf, ProxyError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Amount } from '../values.ts';
+import type { Backend, Health, Incoming, Opened, Recoverer, Sealed, Stat } from './backend.ts';
+import { BlobFolder } from './blob-folder.ts';
+import type { BodyCache } from './body-cache.ts';
+import { blocksOfFile, type Digest } from './digest.ts';
+import { FreeSpace } from './free-space.ts';
+import { bytesOfIncoming, sealedOf } from './incoming-bytes.ts';
+import { KeyedLock } from './keyed-lock.ts';
+import type { BlobRow, NodeDatabase } from './node-database.ts';
+import { StoreGate } from './store-gate.ts';
+import { type BlockSource, checkSignal, openVerified } from './verified-body.ts';
+
+/** Bodies up to this size lie in the node-local database beside their row: a file costs more than its bytes. */
+export const SMALL_BODY: number = 64 * 1024;
+/** Rows read at a time when all are listed. */
+const PAGE = 500;
+
+/** How a disk backend is made. */
+export interface DiskBackendOptions {
+  readonly name: string;
+  /** Absolute path of its folder; made when it is missing. */
+  readonly root: string;
+  readonly database: NodeDatabase;
+  /** Gets small bodies as they are written and read. Absent: nothing is kept in memory. */
+  readonly cache?: BodyCache | undefined;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** False: bytes leave unchecked. Absent: true. */
+  readonly verify?: boolean | undefined;
+  /** Free space that a write must leave. Absent: the larger of 5 % and 1 GiB. */
+  readonly keepFree?: Amount | undefined;
+}
+
+/** Bodies in a folder of this machine, small ones in the node-local database. A body is on disk before its row. */
+export class DiskBackend implements Backend, Recoverer {
+  readonly name: string;
+  readonly #folder: BlobFolder;
+  readonly #options: DiskBackendOptions;
+  readonly #database: NodeDatabase;
+  readonly #space: FreeSpace;
+  readonly #gate: StoreGate;
+  readonly #lock = new KeyedLock();
+  #refusedSize = 0;
+
+  constructor(options: DiskBackendOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#database = options.database;
+    this.#folder = new BlobFolder(options.root);
+    this.#space = new FreeSpace(options.root, options.keepFree, options.clock);
+    this.#gate = new StoreGate(options.clock);
+  }
+
+  async stat(digest: Digest, { signal }: CallOptions = {}): Promise<Stat | undefined> {
+    checkSignal(signal, 'disk-backend.stat');
+    const row = this.#database.blob(this.name, digest);
+    if (row === undefined || (row.place === 0 && !(await this.#folder.has(digest, row.size)))) return undefined;
+    return toStat(row);
+  }
+
+  async open(digest: Digest, options: OpenOptions = {}): Promise<Opened | undefined> {
+    checkSignal(options.signal, 'disk-backend.open');
+    const row = this.#database.blob(this.name, digest);
+    if (row === undefined) return undefined;
+    const source = row.place > 0 ? this.#smallSource(row) : await this.#fileSource(row);
+    if (source === undefined) return undefined;
+    const opened = await openVerified(
+      {
+        ...row,
+        source,
+        verify: this.#options.verify ?? true,
+        damaged: async (error) => await this.#discard(row, 'corrupt_blobs_total', error),
+      },
+      options,
+    );
+    if (opened === undefined) return undefined;
+    this.#database.used(this.name, digest);
+    if (opened.bytes?.length === row.size) this.#options.cache?.set(digest, opened.bytes);
+    return opened;
+  }
+
+  async put(incoming: Incoming, options: CallOptions = {}): Promise<Stat> {
+    const sealed = await sealedOf(incoming, 'disk-backend.put', options);
+    return await this.#lock.run(sealed.digest, async () => {
+      const kept = await this.stat(sealed.digest, options);
+      if (kept !== undefined) return kept;
+      return await this.#gate.run('disk-backend.put', async () => await this.#store(sealed, incoming, options));
+    });
+  }
+
+  async *list(after?: Digest, { signal }: CallOptions = {}): AsyncIterable<Stat> {
+    let last = after;
+    for (;;) {
+      checkSignal(signal, 'disk-backend.list');
+      const page = this.#database.page(this.name, last, PAGE);
+      for (const row of page) yield toStat(row);
+      if (page.length < PAGE) return;
+      last = page.at(-1)?.digest;
+    }
+  }
+
+  async delete(digest: Digest, { signal }: CallOptions = {}): Promise<boolean> {
+    checkSignal(signal, 'disk-backend.delete');
+    return await this.#lock.run(digest, async () => {
+      const row = this.#database.blob(this.name, digest);
+      const isDropped = await this.#database.drop(this.name, digest);
+      this.#options.cache?.delete(digest);
+      if (row?.place === 0) await this.#translated('delete', async () => await this.#folder.remove(digest));
+      return isDropped;
+    });
+  }
+
+  /** Removes temporary files of dead processes; files without a row (a crash came between) get one or are removed. */
+  async recover({ signal }: CallOptions = {}): Promise<number> {
+    return await this.#translated('recover', async () => {
+      await this.#folder.prepare();
+      let count = await this.#folder.sweep();
+      for await (const digest of this.#folder.digests()) {
+        checkSignal(signal, 'disk-backend.recover');
+        if (this.#database.blob(this.name, digest) !== undefined) continue;
+        if (await this.#lock.run(digest, async () => await this.#adopt(digest))) count++;
+      }
+      if (count > 0) this.#options.metrics.count('recovered_total', 'blob', count);
+      return count;
+    });
+  }
+
+  async health(): Promise<Health> {
+    const { problem, mayProbe } = this.#gate;
+    if (problem !== undefined && !mayProbe) return { problem };
+    try {
+      await this.#gate.run('disk-backend.health', async () => {
+        await this.#space.admit(0);
+        // As many bytes as were refused: a nearly full disk still takes a few.
+        if (problem !== undefined) await this.#translated('health', async () => await this.#probe());
+      });
+      return {};
+    } catch (error) {
+      return { problem: messageOf(error) };
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#lock.idle();
+  }
+
+  async #probe(): Promise<void> {
+    await this.#space.admit(this.#refusedSize);
+    await this.#folder.probe(Math.min(this.#refusedSize, BLOCK_SIZE));
+  }
+
+  async #store(sealed: Sealed, incoming: Incoming, options: CallOptions): Promise<Stat> {
+    const { digest, size, blocks } = sealed;
+    const modifiedAt = this.#options.clock.now();
+    try {
+      return await this.#translated('put', async () => {
+        await this.#folder.prepare();
+        await this.#space.admit(size);
+        if (size <= SMALL_BODY) {
+          const body = await bytesOfIncoming(incoming, sealed, options);
+          await this.#database.put(this.name, { digest, size, blocks, modifiedAt, body });
+          this.#options.cache?.set(digest, body);
+        } else {
+          const file = await incoming.takeFile?.();
+          const from = file ?? (await this.#folder.write(digest, size, incoming.open(options)));
+          await this.#folder.publish(digest, size, from);
+          await this.#database.put(this.name, { digest, size, blocks, modifiedAt });
+        }
+        return { digest, size, modifiedAt };
+      });
+    } catch (error) {
+      this.#refusedSize = size;
+      throw error;
+    }
+  }
+
+  /** True: the file was of no use and is gone. False: it got its row, or has one by now. */
+  async #adopt(digest: Digest): Promise<boolean> {
+    if (this.#database.blob(this.name, digest) !== undefined) return false;
+    const found = await blocksOfFile(this.#folder.pathOf(digest)).catch(() => undefined);
+    if (found?.digest !== digest) {
+      await this.#folder.remove(digest);
+      return true;
+    }
+    await this.#database.put(this.name, { ...found, modifiedAt: this.#options.clock.now() });
+    return false;
+  }
+
+  #smallSource(row: BlobRow): BlockSource {
+    return {
+      read: async (): Promise<Buffer> => {
+        const body = this.#database.smallBody(row.place);
+        if (body?.length === row.size) return body;
+        throw new ProxyError('integrity', 'disk-backend.read', `${row.digest} is not whole in the node database`);
+      },
+      close: async () => {},
+    };
+  }
+
+  async #fileSource(row: BlobRow): Promise<BlockSource | undefined> {
+    try {
+      return await this.#folder.open(row.digest, row.size);
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') await this.#discard(row, 'missing_blobs_total', error);
+      else if (kindOf(error) === 'integrity') await this.#discard(row, 'corrupt_blobs_total', error);
+      else throw error;
+      return undefined;
+    }
+  }
+
+  async #discard(row: BlobRow, counter: 'corrupt_blobs_total' | 'missing_blobs_total', error: unknown): Promise<void> {
+    const { digest, modifiedAt } = row;
+    const { metrics, log, cache } = this.#options;
+    await this.#lock.run(digest, async () => {
+      // Whoever came first has counted it; a later put may have healed it.
+      if (this.#database.blob(this.name, digest)?.modifiedAt !== modifiedAt) return;
+      metrics.count(counter);
+      log.warn({ digest, reason: messageOf(error) }, 'stored body is unusable and was removed');
+      cache?.delete(digest);
+      try {
+        await this.#database.drop(this.name, digest, modifiedAt);
+        if (row.place === 0) await this.#folder.remove(digest);
+      } catch (cause) {
+        log.error({ digest, reason: messageOf(cause) }, 'unusable body could not be removed');
+      }
+    });
+  }
+
+  async #translated<T>(verb: string, call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } catch (error) {
+      if (error instanceof ProxyError) throw error;
+      const kind = kindOf(error) === 'aborted' ? 'aborted' : 'unavailable';
+      const message = `${this.#options.root}: ${messageOf(error)}`;
+      throw new ProxyError(kind, `disk-backend.${verb}`, message, { cause: error });
+    }
+  }
+}
+
+function toStat({ digest, size, modifiedAt }: BlobRow): Stat {
+  return { digest, size, modifiedAt };
+}

@@ -1,0 +1,123 @@
+import { BLOCK_SIZE, type CallOptions, type OpenOptions } from '../body.ts';
+import type { Clock } from '../clock.ts';
+import { messageOf, ProxyError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Backend, Health, Incoming, Opened, Stat } from './backend.ts';
+import { blockCount, type Digest, isBlockIntact } from './digest.ts';
+import { sealedOf } from './incoming-bytes.ts';
+import { checkSignal, openVerified } from './verified-body.ts';
+
+/** How a memory backend is made. */
+export interface MemoryBackendOptions {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** False: bytes leave unchecked. Absent: true. */
+  readonly verify?: boolean | undefined;
+}
+
+interface Kept extends Stat {
+  readonly blocks: Buffer;
+  /** Pieces of `BLOCK_SIZE`, the last one shorter. */
+  readonly pieces: readonly Buffer[];
+}
+
+/** Bodies in this process's memory, gone with it. */
+export class MemoryBackend implements Backend {
+  readonly name: string;
+  readonly #options: MemoryBackendOptions;
+  readonly #kept = new Map<Digest, Kept>();
+
+  constructor(options: MemoryBackendOptions) {
+    this.name = options.name;
+    this.#options = options;
+  }
+
+  async stat(digest: Digest, { signal }: CallOptions = {}): Promise<Stat | undefined> {
+    checkSignal(signal, 'memory-backend.stat');
+    const kept = this.#kept.get(digest);
+    return kept && toStat(kept);
+  }
+
+  async open(digest: Digest, options: OpenOptions = {}): Promise<Opened | undefined> {
+    checkSignal(options.signal, 'memory-backend.open');
+    const kept = this.#kept.get(digest);
+    if (kept === undefined) return undefined;
+    const { log, metrics, verify = true } = this.#options;
+    const source = {
+      read: async (index: number): Promise<Buffer> => kept.pieces[index] ?? Buffer.alloc(0),
+      close: async () => {},
+    };
+    const damaged = async (error: unknown): Promise<void> => {
+      if (this.#kept.get(digest) !== kept) return;
+      this.#kept.delete(digest);
+      metrics.count('corrupt_blobs_total');
+      log.warn({ digest, reason: messageOf(error) }, 'stored body is unusable and was removed');
+    };
+    return await openVerified({ ...kept, source, verify, damaged }, options);
+  }
+
+  async put(incoming: Incoming, options: CallOptions = {}): Promise<Stat> {
+    const op = 'memory-backend.put';
+    const { digest, size, blocks } = await sealedOf(incoming, op, options);
+    const there = this.#kept.get(digest);
+    if (there !== undefined) return toStat(there);
+    const pieces = incoming.bytes?.length === size ? cut(incoming.bytes) : await read(incoming, size, options);
+    checkSignal(options.signal, op);
+    const isWhole = pieces.length === blockCount(size) && pieces.every((piece, index) => isBlockIntact(piece, blocks, index));
+    if (!isWhole) throw new ProxyError('integrity', op, `${digest}: other bytes came than were sealed`);
+    const kept = { digest, size, blocks, pieces, modifiedAt: this.#options.clock.now() };
+    this.#kept.set(digest, kept);
+    return toStat(kept);
+  }
+
+  async *list(after?: Digest, { signal }: CallOptions = {}): AsyncIterable<Stat> {
+    for (const digest of [...this.#kept.keys()].sort()) {
+      checkSignal(signal, 'memory-backend.list');
+      const kept = this.#kept.get(digest);
+      if (kept !== undefined && (after === undefined || digest > after)) yield toStat(kept);
+    }
+  }
+
+  async delete(digest: Digest, { signal }: CallOptions = {}): Promise<boolean> {
+    checkSignal(signal, 'memory-backend.delete');
+    return this.#kept.delete(digest);
+  }
+
+  async health(): Promise<Health> {
+    return {};
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#kept.clear();
+  }
+}
+
+function toStat({ digest, size, modifiedAt }: Kept): Stat {
+  return { digest, size, modifiedAt };
+}
+
+// Copied: what came in may be a view of a buffer that is used again.
+function cut(bytes: Buffer): Buffer[] {
+  return Array.from({ length: blockCount(bytes.length) }, (_, index) =>
+    Buffer.from(bytes.subarray(index * BLOCK_SIZE, (index + 1) * BLOCK_SIZE)),
+  );
+}
+
+async function read(incoming: Incoming, size: number, options: CallOptions): Promise<Buffer[]> {
+  const pieces: Buffer[] = [];
+  let position = 0;
+  for await (const chunk of incoming.open(options) as AsyncIterable<Buffer>) {
+    for (let from = 0; from < chunk.length && position < size; ) {
+      const offset = position % BLOCK_SIZE;
+      if (offset === 0) pieces.push(Buffer.allocUnsafeSlow(Math.min(BLOCK_SIZE, size - position)));
+      const copied = chunk.copy(pieces.at(-1) as Buffer, offset, from);
+      from += copied;
+      position += copied;
+    }
+  }
+  if (position === size) return pieces;
+  throw new ProxyError('integrity', 'memory-backend.put', `${position} bytes came of ${size}`);
+}

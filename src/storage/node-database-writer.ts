@@ -1,0 +1,75 @@
+import { workerData } from 'node:worker_threads';
+import { openDatabase, type SqliteDatabase } from '../sqlite/open-database.ts';
+import { serveWriter, type WriterResult } from '../sqlite/serve-writer.ts';
+import type { BlobDrop, BlobPut, BlobsUsed, NodeWrite } from './node-database-schema.ts';
+
+/** What the writer thread of the node-local database is started with. */
+export interface NodeWriterData {
+  readonly path: string;
+}
+
+/** Other folders write to the same file from threads of their own; waiting here stops nobody's event loop. */
+const BUSY_TIMEOUT_MS = 5000;
+
+/** Makes the function that runs one batch of writes as one transaction: all of it is on disk when it returns, or nothing. */
+export function createNodeWriter(
+  database: SqliteDatabase,
+): (batch: readonly NodeWrite[]) => WriterResult<boolean>[] {
+  const find = database.prepare<[string, Buffer], { place: number; modified_at: number }>(
+    'SELECT place, modified_at FROM blobs WHERE backend = ? AND digest = ?',
+  );
+  const addBody = database.prepare('INSERT INTO small_bodies (body) VALUES (?)');
+  const changeBody = database.prepare('UPDATE small_bodies SET body = ? WHERE id = ?');
+  const dropBody = database.prepare('DELETE FROM small_bodies WHERE id = ?');
+  const putRow = database.prepare(
+    `INSERT INTO blobs (backend, digest, size, blocks, place, modified_at, last_used) VALUES (?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (backend, digest) DO UPDATE SET size = excluded.size, blocks = excluded.blocks, place = excluded.place,
+       modified_at = excluded.modified_at, last_used = excluded.last_used`,
+  );
+  const dropRow = database.prepare('DELETE FROM blobs WHERE backend = ? AND digest = ?');
+  const useRow = database.prepare('UPDATE blobs SET last_used = ? WHERE backend = ? AND digest = ?');
+
+  const placeBody = (body: Uint8Array | null, found: number): number => {
+    if (body === null) {
+      if (found > 0) dropBody.run(found);
+      return 0;
+    }
+    // The row may name a body that is gone; then it gets a new one.
+    if (found > 0 && changeBody.run(body, found).changes > 0) return found;
+    return Number(addBody.run(body).lastInsertRowid);
+  };
+  const put = (write: BlobPut): boolean => {
+    const digest = Buffer.from(write.digest, 'hex');
+    const place = placeBody(write.body, find.get(write.backend, digest)?.place ?? 0);
+    const { backend, size, blocks, modifiedAt } = write;
+    putRow.run(backend, digest, size, blocks, place, modifiedAt, modifiedAt);
+    return true;
+  };
+  const drop = (write: BlobDrop): boolean => {
+    const digest = Buffer.from(write.digest, 'hex');
+    const found = find.get(write.backend, digest);
+    if (found === undefined) return false;
+    if (write.ifModifiedAt !== undefined && write.ifModifiedAt !== found.modified_at) return false;
+    if (found.place > 0) dropBody.run(found.place);
+    return dropRow.run(write.backend, digest).changes > 0;
+  };
+  const use = (write: BlobsUsed): boolean => {
+    for (const digest of write.digests) useRow.run(write.at, write.backend, Buffer.from(digest, 'hex'));
+    return true;
+  };
+  const run = (write: NodeWrite): boolean => {
+    if (write.op === 'put') return put(write);
+    return write.op === 'drop' ? drop(write) : use(write);
+  };
+  const all = database.transaction((batch: readonly NodeWrite[]) =>
+    batch.map((write) => ({ value: run(write) })),
+  );
+  return (batch) => all.immediate(batch);
+}
+
+// Loaded by a test in its own thread, the module only offers the function.
+if ((workerData as Partial<NodeWriterData> | null)?.path !== undefined) {
+  const { path } = workerData as NodeWriterData;
+  const database = openDatabase(path, { busyTimeoutMs: BUSY_TIMEOUT_MS });
+  serveWriter(createNodeWriter(database), () => database.close());
+}

@@ -1,0 +1,248 @@
+import { closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Clock } from '../clock.ts';
+import type { ServiceKey } from '../component.ts';
+import { messageOf, ProxyError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { migrate } from '../sqlite/migrations.ts';
+import { isDamaged, openDatabase, type SqliteDatabase } from '../sqlite/open-database.ts';
+import { workerEntry } from '../sqlite/worker-entry.ts';
+import { WriterThread } from '../sqlite/writer-thread.ts';
+import type { Stat } from './backend.ts';
+import { type Digest, digestBytes, digestFromBytes, impliedBlocks } from './digest.ts';
+import { type NodeWrite, STORAGE_MIGRATIONS, STORAGE_SCHEMA } from './node-database-schema.ts';
+
+/** The node's local database, for components. */
+export const NODE_DATABASE: ServiceKey<NodeDatabase> = { description: 'node-local database' };
+
+/** What this node knows of one blob of one backend. */
+export interface BlobRow extends Stat {
+  /** 32 bytes for each block. */
+  readonly blocks: Buffer;
+  /** Where its body lies among the small bodies; 0: not there, the backend keeps it. */
+  readonly place: number;
+}
+
+/** A blob as it is written. */
+export interface BlobRecord {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+  readonly blocks: Buffer;
+  /** Milliseconds since the epoch. */
+  readonly modifiedAt: number;
+  /** Absent: the backend keeps the body. */
+  readonly body?: Buffer | undefined;
+}
+
+/** How the node-local database is opened. */
+export interface NodeDatabaseOptions {
+  /** Of the file; its folder is made. Other folders keep tables of their own in it. */
+  readonly path: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+interface Row {
+  readonly digest: Buffer;
+  readonly size: number;
+  readonly blocks: Buffer | null;
+  readonly place: number;
+  readonly modified_at: number;
+}
+
+const FILE_MODE = 0o640;
+const FOLDER_MODE = 0o750;
+/** Uses noted at most this often; and at most this many are remembered in between. */
+const USED_INTERVAL_MS = 60_000;
+const MAX_USED = 10_000;
+
+/**
+ * What only this node knows: which blobs its backends keep, and the small bodies themselves. Never replicated, may be lost
+ * without harm. Reads are synchronous; writes go to a thread, are grouped, and are on disk when their promise resolves.
+ */
+export class NodeDatabase implements AsyncDisposable {
+  readonly path: string;
+  /** Whether the file was made by this start: what backends keep elsewhere is then unknown to it. */
+  readonly isNew: boolean;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #reader: SqliteDatabase;
+  readonly #writer: WriterThread<NodeWrite, boolean>;
+  readonly #find;
+  readonly #body;
+  readonly #page;
+  readonly #used = new Map<string, Set<Digest>>();
+  #usedAt: number;
+  #isMarked = false;
+
+  private constructor(options: NodeDatabaseOptions, isNew: boolean) {
+    this.path = options.path;
+    this.isNew = isNew;
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#reader = openDatabase(options.path, { readOnly: true });
+    const columns = 'SELECT digest, size, blocks, place, modified_at FROM blobs';
+    this.#find = this.#reader.prepare<[string, Buffer], Row>(`${columns} WHERE backend = ? AND digest = ?`);
+    this.#page = this.#reader.prepare<[string, Buffer, number], Row>(
+      `${columns} WHERE backend = ? AND digest > ? ORDER BY digest LIMIT ?`,
+    );
+    this.#body = this.#reader.prepare<[number], Buffer>('SELECT body FROM small_bodies WHERE id = ?').pluck();
+    this.#writer = new WriterThread<NodeWrite, boolean>({
+      entry: workerEntry(new URL('./node-database-writer.ts', import.meta.url)),
+      workerData: { path: options.path },
+    });
+    this.#usedAt = options.clock.monotonic();
+  }
+
+  /**
+   * Opens the file and brings its tables up to date. A file that is damaged or no database is put aside, logged,
+   * and replaced by an empty one. Throws `unavailable` when the folder cannot be written.
+   */
+  static async open(options: NodeDatabaseOptions): Promise<NodeDatabase> {
+    const { path } = options;
+    try {
+      mkdirSync(dirname(path), { recursive: true, mode: FOLDER_MODE });
+      if (existsSync(markerOf(path))) putAside(options, 'it was found damaged while in use');
+      return new NodeDatabase(options, prepare(path));
+    } catch (error) {
+      if (!isDamaged(error)) throw failed('open', path, error);
+      putAside(options, messageOf(error));
+      return new NodeDatabase(options, prepare(path));
+    }
+  }
+
+  /** Absent: the backend has no such blob on this node. Throws `unavailable` when the file cannot be read. */
+  blob(backend: string, digest: Digest): BlobRow | undefined {
+    const row = this.#read(() => this.#find.get(backend, digestBytes(digest)));
+    return row && toBlob(row);
+  }
+
+  /** The small body at a `place`, not checked. Absent: none there. */
+  smallBody(place: number): Buffer | undefined {
+    return this.#read(() => this.#body.get(place)) as Buffer | undefined;
+  }
+
+  /** At most `limit` blobs of a backend in order of digest, after `after`. */
+  page(backend: string, after: Digest | undefined, limit: number): BlobRow[] {
+    const from = after === undefined ? Buffer.alloc(0) : digestBytes(after);
+    return this.#read(() => this.#page.all(backend, from, limit))?.map(toBlob) ?? [];
+  }
+
+  /** Resolves when row and body are on disk. Throws `unavailable` when they cannot be written. */
+  async put(backend: string, record: BlobRecord): Promise<void> {
+    const { digest, size, modifiedAt } = record;
+    const isImplied = impliedBlocks(digest, size) !== undefined;
+    await this.#write({
+      op: 'put',
+      backend,
+      digest,
+      size,
+      blocks: isImplied ? null : trimmed(record.blocks),
+      body: record.body === undefined ? null : trimmed(record.body),
+      modifiedAt,
+    });
+  }
+
+  /** False: there was no such row, or it is no longer the one of `ifModifiedAt`. */
+  async drop(backend: string, digest: Digest, ifModifiedAt?: number): Promise<boolean> {
+    return await this.#write({ op: 'drop', backend, digest, ifModifiedAt });
+  }
+
+  /** Notes that a blob was read; written now and then, never waited for, lost with the process. */
+  used(backend: string, digest: Digest): void {
+    const digests = this.#used.get(backend) ?? new Set<Digest>();
+    if (digests.size < MAX_USED) this.#used.set(backend, digests.add(digest));
+    if (this.#clock.monotonic() - this.#usedAt >= USED_INTERVAL_MS) void this.#flushUsed();
+  }
+
+  /** Writes what is under way, then closes the file. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#flushUsed();
+    await this.#writer[Symbol.asyncDispose]();
+    this.#reader.close();
+  }
+
+  async #flushUsed(): Promise<void> {
+    const at = this.#clock.now();
+    const all = [...this.#used];
+    this.#used.clear();
+    this.#usedAt = this.#clock.monotonic();
+    for (const [backend, digests] of all) {
+      // Only eviction reads it: a use that is not noted costs at most one refill.
+      await this.#write({ op: 'used', backend, digests: [...digests], at }).catch(() => false);
+    }
+  }
+
+  async #write(write: NodeWrite): Promise<boolean> {
+    try {
+      return await this.#writer.request(write);
+    } catch (error) {
+      this.#mark(error);
+      throw failed('write', this.path, error);
+    }
+  }
+
+  #read<T>(read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      this.#mark(error);
+      // What a damaged file cannot say is a miss; anything else may be right again in a moment.
+      if (isDamaged(error)) return undefined;
+      throw failed('read', this.path, error);
+    }
+  }
+
+  #mark(error: unknown): void {
+    if (this.#isMarked || !isDamaged(error)) return;
+    this.#isMarked = true;
+    this.#log.error({ path: this.path, reason: messageOf(error) }, 'node database is damaged; the next start replaces it');
+    try {
+      writeFileSync(markerOf(this.path), '');
+    } catch {
+      // Without the mark the next start uses the file as far as it goes.
+    }
+  }
+}
+
+function prepare(path: string): boolean {
+  const isNew = !existsSync(path);
+  closeSync(openSync(path, 'a', FILE_MODE));
+  const database = openDatabase(path);
+  try {
+    migrate(database, STORAGE_SCHEMA, STORAGE_MIGRATIONS);
+    return isNew;
+  } finally {
+    database.close();
+  }
+}
+
+function putAside({ path, log, clock }: NodeDatabaseOptions, reason: string): void {
+  const aside = `${path}.damaged-${clock.now()}`;
+  for (const suffix of ['', '-wal', '-shm']) {
+    if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
+  }
+  rmSync(markerOf(path), { force: true });
+  log.error({ path, aside, reason }, 'node database is damaged: put aside, a new one is made');
+}
+
+function markerOf(path: string): string {
+  return `${path}.is-damaged`;
+}
+
+function toBlob(row: Row): BlobRow {
+  const digest = digestFromBytes(row.digest);
+  const blocks = row.blocks ?? impliedBlocks(digest, row.size) ?? Buffer.alloc(0);
+  return { digest, size: row.size, blocks, place: row.place, modifiedAt: row.modified_at };
+}
+
+// A view of a larger buffer would travel to the thread with all of that buffer.
+function trimmed(bytes: Buffer): Uint8Array {
+  return bytes.buffer.byteLength === bytes.length ? bytes : new Uint8Array(bytes);
+}
+
+function failed(verb: string, path: string, cause: unknown): ProxyError {
+  if (cause instanceof ProxyError) return cause;
+  return new ProxyError('unavailable', `node-database.${verb}`, `${path}: ${messageOf(cause)}`, { cause });
+}

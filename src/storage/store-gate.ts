@@ -1,0 +1,59 @@
+import type { Clock } from '../clock.ts';
+import { messageOf, ProxyError } from '../errors.ts';
+
+/** A store that failed is asked again this often, whatever the number of requests. */
+const PROBE_INTERVAL_MS = 1000;
+
+/**
+ * Remembers that a store fails, so that not every request waits for it: while it does, one call a second goes
+ * through as a probe, and only one at a time; the others are refused at once.
+ */
+export class StoreGate {
+  readonly #clock: Clock;
+  #problem: string | undefined;
+  #probedAt = Number.NEGATIVE_INFINITY;
+  #isProbing = false;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** What the store failed with last. Absent: it works, as far as known. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  /** Whether a probe may go to the store now. */
+  get mayProbe(): boolean {
+    return !this.#isProbing && this.#clock.monotonic() - this.#probedAt >= PROBE_INTERVAL_MS;
+  }
+
+  /**
+   * Runs a call unless the store is known to fail; then throws `unavailable` at once. A call that fails with
+   * `unavailable` or `timeout` closes the gate, one that succeeds opens it.
+   */
+  async run<T>(op: string, call: () => Promise<T>): Promise<T> {
+    const isProbe = this.#problem !== undefined;
+    if (isProbe) {
+      if (!this.mayProbe) throw new ProxyError('unavailable', op, this.#problem ?? '', { retryAfter: 1 });
+      this.#isProbing = true;
+      this.#probedAt = this.#clock.monotonic();
+    }
+    try {
+      const result = await call();
+      this.#problem = undefined;
+      return result;
+    } catch (error) {
+      if (error instanceof ProxyError && (error.kind === 'unavailable' || error.kind === 'timeout')) this.fail(error);
+      throw error;
+    } finally {
+      if (isProbe) this.#isProbing = false;
+    }
+  }
+
+  /** Notes a failure that was seen elsewhere. */
+  fail(error: unknown): void {
+    if (this.#problem === undefined) this.#probedAt = this.#clock.monotonic();
+    this.#problem = messageOf(error);
+  }
+}

@@ -1,0 +1,254 @@
+import { mkdir, open, readdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { expect } from 'chai';
+import { SystemClock } from '../../src/clock.ts';
+import { kindOf } from '../../src/errors.ts';
+import { silentLogger } from '../../src/log.ts';
+import { Metrics } from '../../src/metrics.ts';
+import { processIdentity } from '../../src/process-identity.ts';
+import { type Digest, digestBytes, digestOf } from '../../src/storage/digest.ts';
+import { DiskBackend, type DiskBackendOptions, SMALL_BODY } from '../../src/storage/disk-backend.ts';
+import { NodeDatabase } from '../../src/storage/node-database.ts';
+import { backendContract, contentOf, failureOf } from '../contract/backend.ts';
+import { incomingOf } from '../support/incoming.ts';
+import { seededBytes } from '../support/seeded-bytes.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+
+const clock = new SystemClock();
+const MIB = 1024 * 1024;
+
+interface Disk extends AsyncDisposable {
+  readonly folder: string;
+  readonly root: string;
+  readonly metrics: Metrics;
+  backend: DiskBackend;
+  database: NodeDatabase;
+  close(): Promise<void>;
+  reopen(): Promise<DiskBackend>;
+}
+
+async function openDisk(options: Partial<DiskBackendOptions> = {}): Promise<Disk> {
+  const folder = await tempFolder();
+  const root = join(folder.path, 'blobs');
+  const metrics = new Metrics();
+  const start = async (): Promise<{ backend: DiskBackend; database: NodeDatabase }> => {
+    const database = await NodeDatabase.open({ path: join(folder.path, 'node.db'), clock, log: silentLogger });
+    const keepFree = { kind: 'bytes', bytes: 0 } as const;
+    const common = { name: 'local', root, database, clock, log: silentLogger, metrics, keepFree };
+    return { database, backend: new DiskBackend({ ...common, ...options }) };
+  };
+  const disk: Disk = {
+    folder: folder.path,
+    root,
+    metrics,
+    ...(await start()),
+    close: async () => {
+      await disk.backend[Symbol.asyncDispose]();
+      await disk.database[Symbol.asyncDispose]();
+    },
+    reopen: async () => {
+      await disk.close();
+      Object.assign(disk, await start());
+      return disk.backend;
+    },
+    [Symbol.asyncDispose]: async () => {
+      await disk.close();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+  return disk;
+}
+
+function pathOf(disk: Disk, digest: Digest): string {
+  return join(disk.root, digest.slice(0, 2), digest);
+}
+
+async function flipInFile(path: string, offset: number): Promise<void> {
+  const file = await open(path, 'r+');
+  const byte = Buffer.alloc(1);
+  await file.read(byte, 0, 1, offset);
+  byte[0] = (byte[0] ?? 0) ^ 1;
+  await file.write(byte, 0, 1, offset);
+  await file.close();
+}
+
+function flipInDatabase(disk: Disk, digest: Digest, offset: number): void {
+  const database = new Database(join(disk.folder, 'node.db'));
+  const row = database
+    .prepare<[Buffer], { id: number; body: Buffer }>(
+      'SELECT id, body FROM small_bodies WHERE id = (SELECT place FROM blobs WHERE digest = ?)',
+    )
+    .get(digestBytes(digest));
+  if (row !== undefined) {
+    row.body[offset] = (row.body[offset] ?? 0) ^ 1;
+    database.prepare('UPDATE small_bodies SET body = ? WHERE id = ?').run(row.body, row.id);
+  }
+  database.close();
+}
+
+backendContract('disk', async () => {
+  const disk = await openDisk();
+  return {
+    backend: disk.backend,
+    reopen: async () => await disk.reopen(),
+    leftovers: async () => await readdir(join(disk.root, 'tmp')).catch(() => []),
+    flip: async (digest, offset) => {
+      const size = (await disk.backend.stat(digest))?.size ?? 0;
+      if (size <= SMALL_BODY) flipInDatabase(disk, digest, offset);
+      else await flipInFile(pathOf(disk, digest), offset);
+    },
+    corruptions: () => disk.metrics.value('corrupt_blobs_total'),
+    dispose: async () => await disk[Symbol.asyncDispose](),
+  };
+});
+
+describe('DiskBackend', () => {
+  it('moves the spool file into place', async () => {
+    await using disk = await openDisk();
+    const bytes = seededBytes(3 * MIB);
+    const file = join(disk.folder, 'spool-1');
+    const incoming = incomingOf(bytes, { file });
+    const { digest } = await disk.backend.put(incoming);
+    expect(incoming.opened).to.equal(0);
+    expect(await readdir(disk.folder)).not.to.include('spool-1');
+    expect((await readFile(pathOf(disk, digest))).equals(bytes)).to.equal(true);
+  });
+
+  it('copies a spool file that lies on another file system', async function () {
+    const elsewhere = '/dev/shm';
+    const file = join(elsewhere, `caje-test-${process.pid}`);
+    await using disk = await openDisk();
+    const bytes = seededBytes(2 * MIB);
+    try {
+      await writeFile(file, '');
+    } catch {
+      this.skip();
+    }
+    const { digest } = await disk.backend.put(incomingOf(bytes, { file }));
+    expect((await contentOf(await disk.backend.open(digest))).equals(bytes)).to.equal(true);
+    expect(await readdir(elsewhere)).not.to.include(`caje-test-${process.pid}`);
+    expect(await readdir(join(disk.root, 'tmp'))).to.deep.equal([]);
+  });
+
+  it('keeps small bodies in the node database alone', async () => {
+    await using disk = await openDisk();
+    await disk.backend.put(incomingOf(seededBytes(SMALL_BODY)));
+    expect(await readdir(disk.root)).to.deep.equal(['tmp']);
+    await disk.backend.put(incomingOf(seededBytes(SMALL_BODY + 1)));
+    expect((await readdir(disk.root)).length).to.equal(2);
+  });
+
+  const damages: Record<string, (path: string, other: string) => Promise<void>> = {
+    truncated: async (path) => await truncate(path, 1000),
+    extended: async (path) => await writeFile(path, 'more', { flag: 'a' }),
+    'with a zeroed page': async (path) => {
+      const file = await open(path, 'r+');
+      await file.write(Buffer.alloc(4096), 0, 4096, 8192);
+      await file.close();
+    },
+    empty: async (path) => await truncate(path, 0),
+    'swapped with another': async (path, other) => {
+      await rename(path, `${path}.x`);
+      await rename(other, path);
+      await rename(`${path}.x`, other);
+    },
+    missing: async (path) => await rm(path),
+    'replaced by a directory': async (path) => {
+      await rm(path);
+      await mkdir(path);
+      await writeFile(join(path, 'inside'), 'x');
+    },
+    'replaced by a symbolic link': async (path, other) => {
+      await rename(path, `${other}.moved`);
+      await symlink(`${other}.moved`, path);
+    },
+    "replaced by another body's bytes": async (path, other) =>
+      await writeFile(path, await readFile(other)),
+    'not readable': async (path) => {
+      const file = await open(path);
+      await file.chmod(0o000);
+      await file.close();
+    },
+  };
+
+  for (const [name, damage] of Object.entries(damages)) {
+    for (const size of [100_000, 3 * MIB]) {
+      it(`treats a file of ${size} bytes that is ${name} as not there, and a new put heals it (F-23)`, async function () {
+        if (name === 'not readable' && process.getuid?.() === 0) {
+          console.log('        skipped: root may read everything');
+          this.skip();
+        }
+        await using disk = await openDisk();
+        const bytes = seededBytes(size);
+        const other = seededBytes(size, 'other');
+        const { digest } = await disk.backend.put(incomingOf(bytes));
+        await disk.backend.put(incomingOf(other));
+        await damage(pathOf(disk, digest), pathOf(disk, digestOf(other)));
+        expect(await disk.backend.open(digest)).to.equal(undefined);
+        const counted = ['corrupt_blobs_total', 'missing_blobs_total'] as const;
+        expect(counted.map((counter) => disk.metrics.value(counter))).to.deep.equal(
+          name === 'missing' ? [0, 1] : [1, 0],
+        );
+        await disk.backend.put(incomingOf(bytes));
+        expect((await contentOf(await disk.backend.open(digest))).equals(bytes)).to.equal(true);
+      });
+    }
+  }
+
+  it('hands out unchecked bytes where checking is off', async () => {
+    await using disk = await openDisk({ verify: false });
+    const bytes = seededBytes(2 * MIB);
+    const { digest } = await disk.backend.put(incomingOf(bytes));
+    await flipInFile(pathOf(disk, digest), 0);
+    const content = await contentOf(await disk.backend.open(digest));
+    expect(content.equals(bytes)).to.equal(false);
+    expect(content.subarray(1).equals(bytes.subarray(1))).to.equal(true);
+  });
+
+  it('refuses a write that would leave too little free space', async () => {
+    await using disk = await openDisk({ keepFree: { kind: 'share', share: 1 } });
+    for (const size of [100, 100_000]) {
+      expect(kindOf(await failureOf(disk.backend.put(incomingOf(seededBytes(size)))))).to.equal('unavailable');
+    }
+    expect((await disk.backend.health()).problem).to.match(/keepFree/);
+  });
+
+  it('fails with "unavailable" and leaves nothing where the folder cannot be made', async () => {
+    await using disk = await openDisk();
+    await writeFile(disk.root, 'a file in its place');
+    const file = join(disk.folder, 'spool-1');
+    expect(kindOf(await failureOf(disk.backend.put(incomingOf(seededBytes(100_000), { file }))))).to.equal('unavailable');
+    expect((await disk.backend.health()).problem).to.be.a('string');
+    expect(await disk.backend.open(digestOf(seededBytes(100_000)))).to.equal(undefined);
+    await rm(disk.root);
+  });
+
+  it('removes temporary files of processes that are gone and no others', async () => {
+    await using disk = await openDisk();
+    await disk.backend.recover();
+    const temp = join(disk.root, 'tmp');
+    const own = `${processIdentity()}.own`;
+    for (const name of [own, '999999999-1.gone', `${process.pid}-1.earlier`, 'nonsense']) await writeFile(join(temp, name), 'x');
+    expect(await disk.backend.recover()).to.equal(3);
+    expect(await readdir(temp)).to.deep.equal([own]);
+    expect(disk.metrics.value('recovered_total')).to.equal(3);
+  });
+
+  it('takes up whole files without a row and removes broken ones', async () => {
+    await using disk = await openDisk();
+    const [whole, broken] = [seededBytes(3 * MIB, 'whole'), seededBytes(3 * MIB, 'broken')];
+    for (const bytes of [whole, broken]) await disk.backend.put(incomingOf(bytes));
+    await disk.close();
+    await writeFile(join(disk.folder, 'node.db'), 'no database at all');
+    await rm(join(disk.folder, 'node.db-wal'), { force: true });
+    await flipInFile(pathOf(disk, digestOf(broken)), 2 * MIB);
+    const backend = await disk.reopen();
+    expect(disk.database.isNew).to.equal(true);
+    expect(await backend.open(digestOf(whole))).to.equal(undefined);
+    expect(await backend.recover()).to.equal(1);
+    expect((await contentOf(await backend.open(digestOf(whole)))).equals(whole)).to.equal(true);
+    expect(await backend.stat(digestOf(broken))).to.equal(undefined);
+    expect((await readdir(disk.folder)).some((name) => name.startsWith('node.db.damaged-'))).to.equal(true);
+  });
+});
