@@ -56,6 +56,16 @@ export function parseDuration(text: string): number | undefined {
   return text.trim() === '0' ? 0 : wholeAmount(text, UNIT_MS);
 }
 
+/** `20GiB`: the largest binary unit that leaves a whole number. */
+export function formatSize(bytes: number): string {
+  return inLargestUnit(bytes, ['TiB', 'GiB', 'MiB', 'KiB'], UNIT_BYTES) ?? String(bytes);
+}
+
+/** `30s`: the largest unit that leaves a whole number. */
+export function formatDuration(ms: number): string {
+  return inLargestUnit(ms, ['d', 'h', 'm', 's'], UNIT_MS) ?? `${ms}ms`;
+}
+
 /** Bytes, written `20GiB`, `10MB`, `64KiB`, `0` or as a number. Give defaults with `.prefault('20GiB')`. */
 export function size(): ValueSchema<number, string | number> {
   return textOrNumber(EXPECTED_SIZE, ['20GiB', '64KiB'], (value) =>
@@ -164,6 +174,15 @@ function wholeAmount(text: string, units: Readonly<Record<string, number>>): num
   return match === null || unit === undefined
     ? undefined
     : whole(Number((Number(match[1]) * unit).toPrecision(15)));
+}
+
+function inLargestUnit(
+  value: number,
+  units: readonly string[],
+  values: Readonly<Record<string, number>>,
+): string | undefined {
+  const unit = units.find((name) => value > 0 && value % (values[name] ?? 1) === 0);
+  return unit === undefined ? undefined : `${value / (values[unit] ?? 1)}${unit}`;
 }
 
 function whole(value: number): number | undefined {

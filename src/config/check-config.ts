@@ -1,0 +1,139 @@
+import type { ComponentKind } from '../component.ts';
+import { checkName, checkRules, namesIn } from './check-rules.ts';
+import type { ComponentTypes } from './component-schema.ts';
+import type { ComponentSection } from './config.ts';
+import { SECTION_OF } from './config.ts';
+import type { ConfigIssue } from './config-error.ts';
+import type { ConfigTree } from './config-tree.ts';
+import { keyOf } from './config-tree.ts';
+import type { IssueExplainer } from './explain-issue.ts';
+import type { PathPart } from './json-schema.ts';
+import { isMapping, valueAt } from './json-schema.ts';
+
+/** One component's mention of another. */
+interface Reference {
+  readonly from: string;
+  readonly to: string;
+  /** Where the name is written. */
+  readonly path: readonly PathPart[];
+}
+
+const KINDS: readonly Exclude<ComponentKind, 'protocol'>[] = ['backend', 'fetcher', 'stasher'];
+
+/** What no section can tell by itself. Sections whose own form is wrong are left out. */
+export function checkConfig(
+  tree: ConfigTree,
+  types: ComponentTypes,
+  explainer: IssueExplainer,
+): readonly ConfigIssue[] {
+  const references = referencesIn(tree, types);
+  return [
+    ...checkRules(tree, explainer),
+    ...references.flatMap(({ to, path }) => {
+      const [section = '', name = ''] = to.split('.');
+      const what = `the ${wordFor(section)}`;
+      return checkName(name, namesIn(tree, section), what, (...texts) =>
+        explainer.issueAt(path, ...texts),
+      );
+    }),
+    ...circlesIn(references).map((circle) => {
+      const first = circle[0];
+      const chain = [first?.from, ...circle.map((reference) => reference.to)].join(' → ');
+      return explainer.issueAt(first?.path ?? [], 'components without a circle', chain);
+    }),
+    ...checkListeners(tree, explainer),
+  ];
+}
+
+function checkListeners(tree: ConfigTree, explainer: IssueExplainer): readonly ConfigIssue[] {
+  const issues: ConfigIssue[] = [];
+  const peer = valueAt(tree.root, ['listen', 'peer']);
+  const tokens = valueAt(tree.root, ['cluster', 'tokens']);
+  if (typeof peer === 'string' && (!Array.isArray(tokens) || tokens.length === 0)) {
+    const expected =
+      'cluster.tokens with one { name: NODE, file: PATH } for each node that may ask this listener';
+    issues.push(explainer.issueAt(['listen', 'peer'], expected, 'no token'));
+  }
+  if (
+    typeof peer === 'string' &&
+    !peer.endsWith(':0') &&
+    peer === valueAt(tree.root, ['listen', 'public'])
+  ) {
+    issues.push(explainer.issueAt(['listen', 'peer'], 'another address than listen.public'));
+  }
+  const names = Array.isArray(tokens)
+    ? tokens.map((token: unknown) => (isMapping(token) ? token['name'] : undefined))
+    : [];
+  names.forEach((name, index) => {
+    if (typeof name !== 'string' || names.indexOf(name) === index) return;
+    const found = `${JSON.stringify(name)} again`;
+    issues.push(
+      explainer.issueAt(['cluster', 'tokens', index, 'name'], 'a name of its own', found),
+    );
+  });
+  return issues;
+}
+
+function referencesIn(tree: ConfigTree, types: ComponentTypes): readonly Reference[] {
+  return KINDS.flatMap((kind) => {
+    const section = SECTION_OF[kind];
+    return namesIn(tree, section).flatMap((name) => {
+      const component = valueAt(tree.root, [section, name]);
+      if (!isMapping(component)) return [];
+      const { type: typeName, ...input } = component;
+      const type = types.find((known) => known.kind === kind && known.type === typeName);
+      const parsed = type?.options.safeParse(input);
+      if (type?.references === undefined || parsed?.success !== true) return [];
+      return type.references(parsed.data).flatMap((target): readonly Reference[] => {
+        if (target.kind === 'protocol') return [];
+        const path = [section, name, ...(pathTo(input, target.name) ?? [])];
+        return [
+          { from: keyOf([section, name]), to: `${SECTION_OF[target.kind]}.${target.name}`, path },
+        ];
+      });
+    });
+  });
+}
+
+/** Circles among references, each once, from where it is first met. */
+function circlesIn(references: readonly Reference[]): readonly (readonly Reference[])[] {
+  const done = new Set<string>();
+  const circles: (readonly Reference[])[] = [];
+  const visit = (name: string, way: readonly Reference[]): void => {
+    const start = way.findIndex((reference) => reference.from === name);
+    if (start >= 0) {
+      circles.push(way.slice(start));
+      return;
+    }
+    if (done.has(name)) return;
+    for (const reference of references) {
+      if (reference.from === name) visit(reference.to, [...way, reference]);
+    }
+    done.add(name);
+  };
+  for (const { from } of references) visit(from, []);
+  return circles;
+}
+
+function pathTo(value: unknown, name: string): PathPart[] | undefined {
+  if (value === name) return [];
+  const entries: [PathPart, unknown][] = Array.isArray(value)
+    ? value.map((item, index) => [index, item])
+    : isMapping(value)
+      ? Object.entries(value)
+      : [];
+  for (const [part, inside] of entries) {
+    const path = pathTo(inside, name);
+    if (path !== undefined) return [part, ...path];
+  }
+  return undefined;
+}
+
+function wordFor(section: string): string {
+  const words: Readonly<Record<ComponentSection, string>> = {
+    storage: 'backend',
+    fetchers: 'fetcher',
+    stashers: 'stasher',
+  };
+  return words[section as ComponentSection];
+}

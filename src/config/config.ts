@@ -1,0 +1,113 @@
+import type { ComponentKind } from '../component.ts';
+import type { LogLevel } from '../log.ts';
+import type { ListenAddress } from './patterns.ts';
+
+/** A fetcher, stasher or backend as configured; `options` are parsed by its type. */
+export interface ComponentConfig {
+  readonly name: string;
+  readonly type: string;
+  readonly options: unknown;
+}
+
+/** Components of one kind by name. */
+export type Components = ReadonlyMap<string, ComponentConfig>;
+
+/** Which requests go where. The first rule that fits a request takes it. */
+export interface Rule {
+  readonly name: string;
+  /** Lower case; `*.suffix` fits each host below the suffix; with a port only that port. Absent: any host. */
+  readonly host?: string | undefined;
+  /** Exact, or a prefix that ends in `/*`. */
+  readonly path: string;
+  /** True: the prefix is cut off before the protocol sees the path. */
+  readonly strip: boolean;
+  readonly protocol: string;
+  /** What the protocol's own type takes beside the common keys, parsed by it. */
+  readonly options: unknown;
+  /** Namespace of the manifest: what is kept under it is apart from the rest. Absent: the protocol's own. */
+  readonly namespace?: string | undefined;
+  /** Names of fetchers, asked in this order; at least one. */
+  readonly fetch: readonly string[];
+  /** Name of a stasher. */
+  readonly stash: string;
+  readonly mode: 'sync';
+  readonly network: 'online';
+  /** `strict`: kept only if the response says so; `rfc`: all that RFC 9111 allows. */
+  readonly freshness: 'strict' | 'rfc';
+  /** True: peers may not ask for what this rule serves. */
+  readonly private: boolean;
+  /** True: the origin sees the host that the client asked for. */
+  readonly preserveHost: boolean;
+  /** True: a client's `Cache-Control: no-cache` and the like have their RFC 9111 effect. */
+  readonly honorClientReload: boolean;
+  /** `bypass`: a request with Cookie is passed through; `ignore`: the field changes nothing. */
+  readonly cookies: 'bypass' | 'ignore';
+}
+
+/** Who may ask the peer listener. */
+export interface PeerToken {
+  readonly name: string;
+  /** As written: relative to the folder of the configuration. */
+  readonly file: string;
+}
+
+/** Bounds on what a client may send. */
+export interface RequestLimits {
+  /** Bytes of all fields. */
+  readonly headerBytes: number;
+  /** Number of fields. */
+  readonly fields: number;
+  /** Bytes of the request target. */
+  readonly targetBytes: number;
+  readonly headerTimeMs: number;
+  readonly requestTimeMs: number;
+  readonly idleTimeMs: number;
+  /** Connections at once, on all listeners together. */
+  readonly connections: number;
+}
+
+/** What the sections of the file say, before paths are made absolute. */
+export interface ConfigSections {
+  readonly listen: { readonly public: ListenAddress; readonly peer?: ListenAddress | undefined };
+  /** Bytes. */
+  readonly memory: { readonly index: number; readonly bodies: number };
+  readonly fills: { readonly concurrent: number };
+  readonly data: string;
+  readonly plugins: readonly string[];
+  readonly storage: Components;
+  readonly fetchers: Components;
+  readonly stashers: Components;
+  readonly manifest: {
+    readonly path: string;
+    readonly lock: { readonly type: 'local' | 'none'; readonly acquireMs: number };
+  };
+  readonly cluster: { readonly tokens: readonly PeerToken[] };
+  readonly rules: readonly Rule[];
+  /** Addresses and ranges whose forwarding fields are believed. */
+  readonly trustedProxies: readonly string[];
+  readonly spool: { readonly maxBytes: number };
+  readonly drain: { readonly notReadyMs: number; readonly graceMs: number };
+  readonly gc: { readonly orphanGraceMs: number };
+  readonly limits: RequestLimits;
+  readonly log: { readonly level: LogLevel; readonly access: boolean };
+}
+
+/** A configuration that was checked whole: names exist, rules can be reached. Paths are absolute but where said otherwise. */
+export interface Config extends ConfigSections {
+  /** File as the user named it, or `built-in default`. */
+  readonly source: string;
+  /** Absolute path of the folder that relative paths in options and token files start from. */
+  readonly baseDir: string;
+  /** What is accepted but without effect so far, one sentence each. */
+  readonly notes: readonly string[];
+}
+
+/** The section that names the components of a kind. */
+export type ComponentSection = 'storage' | 'fetchers' | 'stashers';
+
+/** Kinds of component that have a section, in order of use. */
+export const SECTION_OF: Readonly<Record<Exclude<ComponentKind, 'protocol'>, ComponentSection>> = {
+  backend: 'storage',
+  fetcher: 'fetchers',
+  stasher: 'stashers',
+};

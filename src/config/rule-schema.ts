@@ -1,0 +1,93 @@
+import { z } from 'zod';
+import type { ComponentType } from '../component.ts';
+import type { ComponentTypes, OpenSchema } from './component-schema.ts';
+import {
+  componentName,
+  optionsJsonSchema,
+  parseInto,
+  typesOf,
+  withFixedKeys,
+} from './component-schema.ts';
+import type { Rule } from './config.ts';
+import type { JsonSchema } from './json-schema.ts';
+import { branchesOf, isMapping } from './json-schema.ts';
+import { hostPattern, pathPattern } from './patterns.ts';
+
+type CommonRule = Omit<Rule, 'protocol' | 'options'>;
+
+const FETCH_ERROR = 'expected the name of a fetcher or a list of names such as [near, site]';
+
+function commonRule(): z.ZodObject {
+  return z.strictObject({
+    name: componentName(),
+    host: hostPattern().optional(),
+    path: pathPattern().prefault('/*'),
+    strip: z.boolean().default(false),
+    fetch: z
+      .union([z.string().min(1), z.array(z.string().min(1)).min(1)], { error: FETCH_ERROR })
+      .transform((names) => [names].flat()),
+    namespace: componentName().optional(),
+    stash: z.string().min(1).default('keep'),
+    mode: z.literal('sync').default('sync'),
+    network: z.literal('online').default('online'),
+    freshness: z.enum(['strict', 'rfc']).default('strict'),
+    private: z.boolean().default(false),
+    preserveHost: z.boolean().default(false),
+    honorClientReload: z.boolean().default(true),
+    cookies: z.enum(['bypass', 'ignore']).default('bypass'),
+  });
+}
+
+/** Keys that every rule has, whatever its protocol. */
+export const COMMON_RULE_KEYS: readonly string[] = Object.keys(commonRule().shape);
+
+/** One rule: keys common to all, and those of the protocol it names. */
+export function ruleSchema(types: ComponentTypes): OpenSchema<Rule> {
+  const common = commonRule();
+  const protocols = typesOf('protocol', types);
+  return z
+    .unknown()
+    .transform((input, context): Rule => {
+      if (!isMapping(input)) {
+        context.issues.push({ code: 'invalid_type', expected: 'object', input });
+        return z.NEVER;
+      }
+      const { protocol: name, ...keys } = input;
+      const protocol = protocols.find((candidate) => candidate.type === name);
+      if (protocol === undefined) {
+        const values = protocols.map((candidate) => candidate.type);
+        context.issues.push({ code: 'invalid_value', values, input: name, path: ['protocol'] });
+      }
+      const own = protocol === undefined ? new Set<string>() : ownKeys(protocol);
+      const isCommon = (key: string): boolean => Object.hasOwn(common.shape, key);
+      const shared = parseInto(common, pick(keys, isCommon), context) as CommonRule;
+      if (protocol === undefined) return z.NEVER;
+      const rest = pick(keys, (key) => own.has(key) || !isCommon(key));
+      const options = parseInto(protocol.options, rest, context);
+      return { ...shared, protocol: protocol.type, options };
+    })
+    .meta({ componentKind: 'protocol' });
+}
+
+/** Every form that a rule may take. */
+export function ruleJsonSchema(types: ComponentTypes): JsonSchema {
+  const common = z.toJSONSchema(commonRule(), { io: 'input' }) as JsonSchema;
+  return {
+    anyOf: typesOf('protocol', types).map((type) => {
+      const keys = { ...common.properties, protocol: { const: type.type } };
+      return withFixedKeys(optionsJsonSchema(type), keys, ['protocol', ...(common.required ?? [])]);
+    }),
+  };
+}
+
+function ownKeys(type: ComponentType): Set<string> {
+  const branches = branchesOf(optionsJsonSchema(type), undefined);
+  return new Set(branches.flatMap((branch) => Object.keys(branch.properties ?? {})));
+}
+
+function pick(
+  keys: Readonly<Record<string, unknown>>,
+  wanted: (key: string) => boolean,
+): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(keys).filter(([key]) => wanted(key)));
+}
