@@ -13,7 +13,7 @@ export type Arrival =
   | { readonly kind: 'unshared'; readonly fetched: Fetched; readonly head: Head };
 
 /** Where a resource comes from and where it is kept. */
-export interface Route {
+export interface Supply {
   readonly fetcher: Fetcher;
   readonly stasher: Stasher;
   /** True: nothing may be fetched for this request. */

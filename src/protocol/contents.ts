@@ -9,7 +9,7 @@ import { parseDigest } from '../storage/digest.ts';
 import type { Content } from './protocol.ts';
 
 /** A body that lies in memory, whole and verified. */
-export function memoryContent(bytes: Buffer, digest: string): Content {
+export function memoryContent(bytes: Buffer, digest?: string | undefined): Content {
   return {
     size: bytes.length,
     bytes,

@@ -9,8 +9,9 @@ import type { Metrics } from '../metrics.ts';
 import { Fill } from '../stashers/fill.ts';
 import type { SpoolFolder } from '../stashers/spool-folder.ts';
 import type { BodyCache } from '../storage/body-cache.ts';
-import { type Arrival, type Ask, headOf, type Route } from './arrival.ts';
+import { type Arrival, type Ask, headOf, type Supply } from './arrival.ts';
 import type { Head, Resource } from './resource.ts';
+import { changesMeaning } from './revalidation.ts';
 
 export interface PullThroughOptions {
   readonly manifest: Manifest;
@@ -32,12 +33,12 @@ export class Filler {
   }
 
   /**
-   * Asks the route's fetcher, on the entry's condition where one is given. `end` is called once nobody may share this fetch
+   * Asks the supply's fetcher, on the entry's condition where one is given. `end` is called once nobody may share this fetch
    * any more. Throws what the fetcher throws, unless a stored answer may stand in.
    */
   async fetch(
     resource: Resource,
-    route: Route,
+    supply: Supply,
     ask: Ask,
     end: () => void,
     behind: boolean,
@@ -49,7 +50,7 @@ export class Filler {
     let fetched: Fetched;
     try {
       // Without the client's signal: whoever asked first may leave, the others stay.
-      fetched = await route.fetcher.fetch(resource.request(entry));
+      fetched = await supply.fetcher.fetch(resource.request(entry));
     } catch (error) {
       end();
       if (entry && resource.mayServeStale(entry, clock.now())) return { kind: 'stale', entry, status: undefined };
@@ -65,7 +66,7 @@ export class Filler {
     if (entry && head.status === 304) {
       fetched.body.resume();
       const confirmed = this.#freshen(resource, entry, head, baseJid);
-      if (!confirmed) return await this.fetch(resource, route, { ...ask, entry: undefined }, end, behind);
+      if (!confirmed) return await this.fetch(resource, supply, { ...ask, entry: undefined }, end, behind);
       end();
       return { kind: 'confirmed', entry: confirmed, status: 304 };
     }
@@ -75,7 +76,7 @@ export class Filler {
       return { kind: 'stale', entry, status: head.status };
     }
     if (entry) metrics.count('revalidations_total', 'changed');
-    return this.#keep(resource, route, ask, { fetched, head, baseJid }, end, behind);
+    return this.#keep(resource, supply, ask, { fetched, head, baseJid }, end, behind);
   }
 
   #freshen(resource: Resource, entry: Entry, head: Head, baseJid: number): Entry | undefined {
@@ -102,7 +103,7 @@ export class Filler {
 
   #keep(
     resource: Resource,
-    route: Route,
+    supply: Supply,
     ask: Ask,
     arrived: { readonly fetched: Fetched; readonly head: Head; readonly baseJid: number },
     end: () => void,
@@ -110,7 +111,7 @@ export class Filler {
   ): Arrival {
     const { fetched, head, baseJid } = arrived;
     const decision = resource.decide(head);
-    if (decision.keep === 'no' || !route.stasher.bodies || tooLarge(head, this.#options.maxBodyBytes)) {
+    if (decision.keep === 'no' || !supply.stasher.bodies || tooLarge(head, this.#options.maxBodyBytes)) {
       end();
       return { kind: 'unshared', fetched, head };
     }
@@ -123,11 +124,12 @@ export class Filler {
       behind,
       onMismatch: (kind, found, expected) => this.#mismatch(kind, draft, found, expected),
     });
-    const kept = !route.stasher.refusing;
+    const kept = !supply.stasher.refusing;
     const stash = async (): Promise<void> => {
       try {
         if (decision.keep === 'memory' && (await this.#hold(fill, draft))) return;
-        await route.stasher.stash({ draft, body: fill, baseJid });
+        if (ask.entry && (await this.#unchanged(fill, draft, ask.entry))) return;
+        await supply.stasher.stash({ draft, body: fill, baseJid });
       } catch (error) {
         this.#options.log.debug({ err: messageOf(error), key: draft.key }, 'a body was not kept');
       } finally {
@@ -139,6 +141,16 @@ export class Filler {
     };
     void stash();
     return { kind: 'filling', fill, draft, head, kept };
+  }
+
+  // True: the same bytes and fields came again, so that only their freshness is news, and that is this node's alone.
+  async #unchanged(fill: Fill, draft: EntryDraft, entry: Entry): Promise<boolean> {
+    const sameKind = draft.status === entry.status && draft.variant === entry.variant;
+    if (fill.expectedSize !== entry.size || !sameKind || changesMeaning(entry.headers, draft.headers)) return false;
+    if ((await fill.sealed).digest !== entry.digest) return false;
+    const { policy, freshUntil, staleAt } = draft;
+    this.#options.manifest.refresh(entry, { policy, freshUntil, staleAt });
+    return true;
   }
 
   // False: too large for memory, to be stored like any other.

@@ -2,7 +2,7 @@ import type { CallOptions } from '../body.ts';
 import { messageOf, ProxyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { FlightSubject } from '../stashers/fills.ts';
-import type { Route } from './arrival.ts';
+import type { Supply } from './arrival.ts';
 import { httpKey } from './http-key.ts';
 import { HttpResource } from './http-resource.ts';
 import { invalidatedKeys } from './invalidation.ts';
@@ -36,16 +36,16 @@ export class HttpProtocol implements Protocol {
       profile: settings.freshness,
     });
     const onlyIfCached = request.onlyIfCached || judgement.onlyIfCached;
-    const route: Route = { fetcher, stasher, onlyIfCached, signal: options.signal };
+    const supply: Supply = { fetcher, stasher, onlyIfCached, signal: options.signal };
     const resource = new HttpResource(this.#subject(request), request, settings, judgement);
     if (request.method !== 'GET' && request.method !== 'HEAD')
-      return await this.#pass(request, resource, route);
+      return await this.#pass(request, resource, supply);
     if (judgement.bypass !== undefined) {
       if (onlyIfCached)
         throw new ProxyError('timeout', 'http-protocol.handle', 'the request goes past the cache, and only what is kept was asked for');
-      return await pullThrough.forward(resource, route, 'bypass');
+      return await pullThrough.forward(resource, supply, 'bypass');
     }
-    return await pullThrough.answer(resource, route);
+    return await pullThrough.answer(resource, supply);
   }
 
   #subject(request: ProtocolRequest): FlightSubject {
@@ -53,10 +53,10 @@ export class HttpProtocol implements Protocol {
     return { namespace, key: httpKey(request.publicUrl), rule: name };
   }
 
-  async #pass(request: ProtocolRequest, resource: HttpResource, route: Route): Promise<ProtocolResponse> {
-    if (route.onlyIfCached)
+  async #pass(request: ProtocolRequest, resource: HttpResource, supply: Supply): Promise<ProtocolResponse> {
+    if (supply.onlyIfCached)
       throw new ProxyError('timeout', 'http-protocol.handle', 'only what is kept was asked for');
-    const response = await this.#parts.pullThrough.forward(resource, route, 'method');
+    const response = await this.#parts.pullThrough.forward(resource, supply, 'method');
     const keys = invalidatedKeys(request.method, response.status, request.publicUrl, response.headers);
     // RFC 9111 §4.4. What is answered from here is gone at once; nobody waits for it to be durable.
     for (const value of keys) {

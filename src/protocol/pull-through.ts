@@ -3,7 +3,7 @@ import type { Fetched } from '../fetchers/fetcher.ts';
 import type { Entry } from '../manifest/entry.ts';
 import { Fills, type Flight } from '../stashers/fills.ts';
 import { isDigest } from '../storage/digest.ts';
-import { type Arrival, type Ask, drop, headOf, type Route } from './arrival.ts';
+import { type Arrival, type Ask, drop, headOf, type Supply } from './arrival.ts';
 import { fetchedContent, fillContent, memoryContent, storedContent } from './contents.ts';
 import { Filler, type PullThroughOptions } from './filler.ts';
 import type { CacheReport, Content, ForwardReason, ProtocolResponse } from './protocol.ts';
@@ -38,7 +38,7 @@ export class PullThrough {
   }
 
   /** The answer to a request for something that may be kept. Throws `timeout` where only stored answers were wanted and there is none. */
-  async answer(resource: Resource, route: Route): Promise<ProtocolResponse> {
+  async answer(resource: Resource, supply: Supply): Promise<ProtocolResponse> {
     const { namespace, key } = resource.subject;
     const { manifest } = this.#options;
     const entries = manifest.peek(namespace, key) ?? (await manifest.lookup(namespace, key));
@@ -46,16 +46,16 @@ export class PullThrough {
     const now = this.#options.clock.now();
     const verdict = entry ? resource.judge(entry, now) : 'revalidate';
     if (entry && verdict !== 'revalidate') {
-      const hit = await this.#hit(resource, entry, route, verdict === 'fresh' ? 'hit' : 'stale');
+      const hit = await this.#hit(resource, entry, supply, verdict === 'fresh' ? 'hit' : 'stale');
       if (hit) {
-        if (verdict !== 'fresh' && !route.onlyIfCached) this.#refreshBehind(resource, entry, route);
+        if (verdict !== 'fresh' && !supply.onlyIfCached) this.#refreshBehind(resource, entry, supply);
         return hit;
       }
     }
-    if (route.onlyIfCached)
+    if (supply.onlyIfCached)
       throw new ProxyError('timeout', 'pull-through.answer', 'not kept here, and only what is kept was asked for');
     const reason = forwardReason(entries, entry);
-    if (!entry && resource.onMiss === 'forward') return await this.forward(resource, route, reason, 'miss');
+    if (!entry && resource.onMiss === 'forward') return await this.forward(resource, supply, reason, 'miss');
     const ask: Ask = {
       // An entry that may be used but was not: its body is gone, and only a whole answer heals that.
       entry: verdict === 'revalidate' ? entry : undefined,
@@ -63,19 +63,19 @@ export class PullThrough {
       vary: entries[0]?.vary ?? [],
       reason,
     };
-    if (!entry && resource.onMiss === 'alone') return await this.#fetchAlone(resource, route, ask);
-    return await this.#fetchShared(resource, route, ask);
+    if (!entry && resource.onMiss === 'alone') return await this.#fetchAlone(resource, supply, ask);
+    return await this.#fetchShared(resource, supply, ask);
   }
 
   /** Passes a request on by itself: nothing is looked up, shared or kept. */
   async forward(
     resource: Pick<Resource, 'request' | 'passed'>,
-    route: Route,
+    supply: Supply,
     reason: ForwardReason,
     phase: 'bypass' | 'miss' = 'bypass',
   ): Promise<ProtocolResponse> {
     const requestedAt = this.#options.clock.now();
-    const fetched = await route.fetcher.fetch(resource.request(undefined), { signal: route.signal });
+    const fetched = await supply.fetcher.fetch(resource.request(undefined), { signal: supply.signal });
     const head = headOf(fetched, requestedAt, this.#options.clock.now());
     const report: CacheReport = { phase, forward: reason, forwardStatus: head.status, stored: false };
     return unsharedResponse(resource, fetched, head, report);
@@ -84,11 +84,11 @@ export class PullThrough {
   async #hit(
     resource: Resource,
     entry: Entry,
-    route: Route,
+    supply: Supply,
     phase: 'hit' | 'stale' | 'revalidated',
     extra: Partial<CacheReport> = {},
   ): Promise<ProtocolResponse | undefined> {
-    const content = await this.#open(entry, route);
+    const content = await this.#open(entry, supply);
     if (!content) return undefined;
     const now = this.#options.clock.now();
     if (phase === 'stale') this.#options.metrics.count('stale_served_total', extra.forward ? 'error' : 'refreshing');
@@ -101,15 +101,15 @@ export class PullThrough {
     };
   }
 
-  async #open(entry: Entry, route: Route): Promise<Content | undefined> {
+  async #open(entry: Entry, supply: Supply): Promise<Content | undefined> {
     const { digest } = entry;
     if (!isDigest(digest)) return undefined;
     const bytes = this.#options.cache.get(digest);
     if (bytes) return memoryContent(bytes, digest);
-    const { bodies } = route.stasher;
+    const { bodies } = supply.stasher;
     if (!bodies) return undefined;
     try {
-      const opened = await bodies.open(digest, { signal: route.signal });
+      const opened = await bodies.open(digest, { signal: supply.signal });
       if (!opened || opened.size !== entry.size) {
         opened?.body.destroy();
         this.#options.metrics.count('missing_blobs_total');
@@ -128,19 +128,19 @@ export class PullThrough {
 
   async #fetchShared(
     resource: Resource,
-    route: Route,
+    supply: Supply,
     ask: Ask,
   ): Promise<ProtocolResponse> {
     let { vary } = ask;
     for (let round = 0; round < MAX_ROUNDS; round++) {
-      const flight = this.#join(resource, route, { ...ask, vary }, false);
-      const arrival = await this.#await(flight, route.signal);
-      const response = await this.#arrived(resource, route, flight, arrival, ask.reason);
+      const flight = this.#join(resource, supply, { ...ask, vary }, false);
+      const arrival = await this.#await(flight, supply.signal);
+      const response = await this.#arrived(resource, supply, flight, arrival, ask.reason);
       if (response) return response;
       if (arrival.kind !== 'filling' || !arrival.fill.joinable) break;
       vary = arrival.draft.vary;
     }
-    return await this.#fetchAlone(resource, route, ask);
+    return await this.#fetchAlone(resource, supply, ask);
   }
 
   async #await(flight: Flight<Arrival>, signal: AbortSignal | undefined): Promise<Arrival> {
@@ -155,7 +155,7 @@ export class PullThrough {
   // Absent: what came is not for this request, which then goes for itself.
   async #arrived(
     resource: Resource,
-    route: Route,
+    supply: Supply,
     flight: Flight<Arrival>,
     arrival: Arrival,
     reason: ForwardReason,
@@ -176,7 +176,7 @@ export class PullThrough {
         if (!flight.leader && resource.select([arrival.entry]) === undefined) return undefined;
         const phase = arrival.kind === 'confirmed' ? 'revalidated' : 'stale';
         const forwardStatus = arrival.status;
-        return await this.#hit(resource, arrival.entry, route, phase, { forward: 'stale', forwardStatus, collapsed });
+        return await this.#hit(resource, arrival.entry, supply, phase, { forward: 'stale', forwardStatus, collapsed });
       }
       case 'filling': {
         if (!arrival.fill.joinable) return undefined;
@@ -198,15 +198,15 @@ export class PullThrough {
     }
   }
 
-  #join(resource: Resource, route: Route, ask: Ask, behind: boolean): Flight<Arrival> {
+  #join(resource: Resource, supply: Supply, ask: Ask, behind: boolean): Flight<Arrival> {
     const { subject } = resource;
     const id = `${subject.namespace}\n${subject.rule}\n${subject.key}\n${resource.variant(ask.vary)}`;
-    return this.#fills.join(id, subject, async (end) => await this.#filler.fetch(resource, route, ask, end, behind));
+    return this.#fills.join(id, subject, async (end) => await this.#filler.fetch(resource, supply, ask, end, behind));
   }
 
-  #refreshBehind(resource: Resource, entry: Entry, route: Route): void {
+  #refreshBehind(resource: Resource, entry: Entry, supply: Supply): void {
     const ask: Ask = { entry, pinned: undefined, vary: entry.vary, reason: 'stale' };
-    const flight = this.#join(resource, route, ask, true);
+    const flight = this.#join(resource, supply, ask, true);
     if (!flight.leader) return;
     flight.arrival.then(drop, (error: unknown) => {
       this.#options.log.debug({ err: messageOf(error), key: entry.key }, 'a refresh failed');
@@ -215,16 +215,16 @@ export class PullThrough {
 
   async #fetchAlone(
     resource: Resource,
-    route: Route,
+    supply: Supply,
     ask: Ask,
   ): Promise<ProtocolResponse> {
-    const arrival = await this.#filler.fetch(resource, route, ask, () => {}, false);
+    const arrival = await this.#filler.fetch(resource, supply, ask, () => {}, false);
     const flight: Flight<Arrival> = { subject: resource.subject, arrival: Promise.resolve(arrival), leader: true };
-    const response = await this.#arrived(resource, route, flight, arrival, ask.reason);
+    const response = await this.#arrived(resource, supply, flight, arrival, ask.reason);
     if (response) return response;
     if (ask.entry === undefined) throw new ProxyError('upstream', 'pull-through.fill', 'the body was cut short');
     // The entry was confirmed or is stale, but its body is gone: only a whole answer helps.
-    return await this.#fetchAlone(resource, route, { ...ask, entry: undefined });
+    return await this.#fetchAlone(resource, supply, { ...ask, entry: undefined });
   }
 
 }

@@ -77,7 +77,7 @@ export function freshen(
   profile: FreshnessProfile,
 ): Freshened {
   if (namesAnother(entry, notModified)) return { kind: 'mismatch' };
-  const headers = merge(entry.headers, notModified, receivedAt);
+  const headers = mergeConfirmed(entry.headers, notModified, receivedAt);
   const response = {
     method: 'GET',
     requestHeaders: HeaderList.empty,
@@ -93,7 +93,7 @@ export function freshen(
     kind: 'confirmed',
     keep,
     headers,
-    changedHeaders: differs(entry.headers, headers),
+    changedHeaders: changesMeaning(entry.headers, headers),
     ...(keep ? validityOf(response) : unusable(headers, requestedAt, receivedAt)),
   };
 }
@@ -121,7 +121,11 @@ function opaque(tag: string): string {
 }
 
 /** RFC 9111 §3.2: all lines of a field replace the stored ones; new fields are added. */
-function merge(stored: HeaderList, notModified: HeaderList, receivedAt: number): HeaderList {
+export function mergeConfirmed(
+  stored: HeaderList,
+  notModified: HeaderList,
+  receivedAt: number,
+): HeaderList {
   const named = (notModified.get('connection') ?? '').split(',').map((name) => name.trim());
   const taken = notModified.without(...KEPT, ...named);
   const byName = Map.groupBy(taken.lines, ([name]) => name.toLowerCase());
@@ -139,7 +143,8 @@ function merge(stored: HeaderList, notModified: HeaderList, receivedAt: number):
   return taken.has('date') ? merged : merged.with('Date', formatHttpDate(receivedAt));
 }
 
-function differs(before: HeaderList, after: HeaderList): boolean {
+/** True: the fields differ in more than the times that say when they were checked. */
+export function changesMeaning(before: HeaderList, after: HeaderList): boolean {
   const told = (headers: HeaderList): string =>
     JSON.stringify(
       headers
