@@ -1,0 +1,120 @@
+import { execFile } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { promisify } from 'node:util';
+import type { CallOptions } from '../body.ts';
+import { codeOf, messageOf, ProxyError } from '../errors.ts';
+import { discard } from './discard.ts';
+import type { Fetched, Fetcher, FetchRequest } from './fetcher.ts';
+import { type GoproxyEntry, type GoproxyList, parseGoproxyList } from './goproxy-list.ts';
+import type { Environment } from './http-proxy.ts';
+import { isRepeatable } from './with-retry.ts';
+
+/** What an upstreams fetcher is made with. */
+export interface UpstreamsOptions {
+  readonly name: string;
+  readonly list: GoproxyList;
+  /** Makes the fetcher of one place; closed with the whole when it is an `AsyncDisposable`. */
+  open(entry: GoproxyEntry): Fetcher | (Fetcher & AsyncDisposable);
+  /** Where the list came from, for the reason that it cannot be used: `go env GOPROXY`. */
+  readonly origin: string;
+}
+
+interface Upstream {
+  readonly fetcher: Fetcher | (Fetcher & AsyncDisposable);
+  readonly next: 'absent' | 'any';
+}
+
+const GO_ENV_MS = 5_000;
+
+/** Asks the places of a GOPROXY list in their order. The answer of the last one asked is handed on as it is. */
+export class UpstreamsFetcher implements Fetcher, AsyncDisposable {
+  readonly name: string;
+  /** Addresses in order, without credentials. */
+  readonly upstreams: readonly string[];
+  /** What of the list was left out and why. */
+  readonly notes: readonly string[];
+  /** False: the list names no place; `reason` says why. */
+  readonly usable: boolean;
+  /** Why it cannot be used. Absent: it can. */
+  readonly reason: string | undefined;
+  readonly #links: readonly Upstream[];
+
+  constructor(options: UpstreamsOptions) {
+    const { entries, notes } = options.list;
+    this.name = options.name;
+    this.notes = notes;
+    this.upstreams = entries.map(({ url }) => publicAddress(url));
+    this.usable = entries.length > 0;
+    this.reason = this.usable ? undefined : `${options.origin} names no module proxy`;
+    this.#links = entries.map((entry) => ({ fetcher: options.open(entry), next: entry.next }));
+  }
+
+  async fetch(request: FetchRequest, options: CallOptions = {}): Promise<Fetched> {
+    const last = isRepeatable(request) ? this.#links.length - 1 : 0;
+    for (const [at, { fetcher, next }] of this.#links.entries()) {
+      try {
+        const fetched = await fetcher.fetch(request, options);
+        if (at >= last || !goesOn(fetched.status, next)) return fetched;
+        discard(fetched.body);
+      } catch (error) {
+        if (at >= last || next !== 'any' || options.signal?.aborted === true) throw error;
+      }
+    }
+    const why = this.reason ?? 'no upstream answered';
+    throw new ProxyError('unavailable', 'upstreams-fetcher.fetch', why);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { fetcher } of this.#links) {
+      if (Symbol.asyncDispose in fetcher) await fetcher[Symbol.asyncDispose]();
+    }
+  }
+}
+
+/**
+ * The list of the go command on this machine: `go env GOPROXY`, or the variable GOPROXY where there is no go command.
+ * The text is empty where neither says anything; `note` then tells why.
+ */
+export async function goEnvList(
+  env: Environment,
+): Promise<{ readonly text: string; readonly note?: string | undefined }> {
+  try {
+    const { stdout } = await promisify(execFile)('go', ['env', 'GOPROXY'], {
+      timeout: GO_ENV_MS,
+      // A go.mod around us must not make the command fetch another toolchain first.
+      cwd: tmpdir(),
+      env: { ...env, GOTOOLCHAIN: 'local', GOWORK: 'off' },
+    });
+    return { text: stdout.trim() };
+  } catch (error) {
+    const why = codeOf(error) === 'ENOENT' ? 'there is no go command' : messageOf(error);
+    const text = env['GOPROXY']?.trim() ?? '';
+    return { text, note: text === '' ? `${why}, and the variable GOPROXY is not set` : undefined };
+  }
+}
+
+/** The list of a literal text, or of `go env` when it is `go-env`; what is wrong in the latter becomes a note. */
+export async function resolveGoproxyList(
+  list: string,
+  env: Environment,
+): Promise<{ readonly list: GoproxyList; readonly origin: string }> {
+  if (list !== 'go-env') return { list: parseGoproxyList(list), origin: 'the list' };
+  const { text, note } = await goEnvList(env);
+  const origin = note === undefined ? 'go env GOPROXY' : `go env GOPROXY (${note})`;
+  try {
+    return { list: parseGoproxyList(text), origin };
+  } catch (error) {
+    return { list: { entries: [], notes: [messageOf(error)] }, origin };
+  }
+}
+
+function goesOn(status: number, next: 'absent' | 'any'): boolean {
+  return status === 404 || status === 410 || (next === 'any' && status >= 400);
+}
+
+function publicAddress(url: URL): string {
+  const address = new URL(url);
+  address.username = '';
+  address.password = '';
+  return address.href;
+}
