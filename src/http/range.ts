@@ -1,0 +1,46 @@
+import type { ByteRange } from '../body.ts';
+
+/** More ranges in one request are answered with the whole (reliability H-84). */
+export const MAX_RANGES: number = 10;
+
+/** What a Range field asks of a body whose size is known. */
+export type RangeChoice =
+  /** No usable range: the whole goes out with 200. */
+  | { readonly kind: 'whole' }
+  /** None of the ranges lies in the body: 416. */
+  | { readonly kind: 'unsatisfiable' }
+  /** At least one; they do not overlap, so together they are never longer than the body. */
+  | { readonly kind: 'parts'; readonly ranges: readonly ByteRange[] };
+
+const SPEC = /^(?:(\d+)-(\d*)|-(\d+))$/;
+const WHOLE: RangeChoice = { kind: 'whole' };
+
+/** Reads a Range field (RFC 9110 §14.1.2, §14.2); malformed, of another unit, or too many parts: the whole. */
+export function chooseRange(field: string, size: number): RangeChoice {
+  const [, unit, set] = /^([^=\s]+)=(.*)$/.exec(field.trim()) ?? [];
+  if (unit?.toLowerCase() !== 'bytes' || set === undefined) return WHOLE;
+  const specs = set.split(',').map((spec) => spec.trim()).filter((spec) => spec !== '');
+  if (specs.length === 0 || specs.length > MAX_RANGES) return WHOLE;
+  const ranges: ByteRange[] = [];
+  for (const spec of specs) {
+    const [, first, last, suffix] = SPEC.exec(spec) ?? [];
+    if (suffix !== undefined) {
+      if (Number(suffix) > 0 && size > 0) ranges.push({ start: Math.max(0, size - Number(suffix)), end: size - 1 });
+    } else if (first === undefined || (last !== '' && Number(last) < Number(first))) return WHOLE;
+    else if (Number(first) < size)
+      ranges.push({ start: Number(first), end: last === '' ? size - 1 : Math.min(Number(last), size - 1) });
+  }
+  if (ranges.length === 0) return { kind: 'unsatisfiable' };
+  return { kind: 'parts', ranges: merged(ranges) };
+}
+
+/** In the order asked where no two touch; else sorted, with those that touch made one (RFC 9110 §15.3.7.2). */
+function merged(ranges: readonly ByteRange[]): readonly ByteRange[] {
+  const joined: ByteRange[] = [];
+  for (const range of ranges.toSorted((a, b) => a.start - b.start)) {
+    const last = joined.at(-1);
+    if (last === undefined || range.start > last.end + 1) joined.push(range);
+    else joined[joined.length - 1] = { start: last.start, end: Math.max(last.end, range.end) };
+  }
+  return joined.length === ranges.length ? ranges : joined;
+}
