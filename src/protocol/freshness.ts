@@ -64,6 +64,17 @@ export type ResponseJudgement =
 /** Seconds that profile `strict` keeps an answer that something is not there, whatever it says itself. */
 const NEGATIVE_LIMIT = 60;
 
+/** Directives that the library reads rightly, given one clean line. */
+const DIRECTIVES_TOLD = [
+  'max-age',
+  's-maxage',
+  'public',
+  'private',
+  'no-store',
+  'no-cache',
+  'must-revalidate',
+] as const;
+
 /** Stand-ins that the library knows: one that is kept by default, one that needs leave. */
 const STATUS_KEPT_BY_DEFAULT = 200;
 const STATUS_NEEDS_LEAVE = 302;
@@ -182,10 +193,17 @@ function askLibrary(response: ArrivedResponse, directives: CacheControl): CacheP
   );
 }
 
-/** RFC 9111 §5.2.2.8: proxy-revalidate says nothing about a fresh answer; the library gives it no lifetime. */
+/**
+ * Only what bears on storing and lifetime, without quoted arguments, whose commas the library takes for separators
+ * (RFC 9111 §5.2). Not proxy-revalidate: it says nothing about a fresh answer (§5.2.2.8), the library gives it no lifetime.
+ */
 function plainDirectives(directives: CacheControl): CacheControl {
-  const plain = new Map(directives);
-  plain.delete('proxy-revalidate');
+  const plain = new Map<string, string | true>();
+  for (const name of DIRECTIVES_TOLD) {
+    const value = directives.get(name);
+    if (value === undefined) continue;
+    plain.set(name, name.endsWith('age') ? value : true);
+  }
   return plain;
 }
 

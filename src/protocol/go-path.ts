@@ -42,7 +42,7 @@ export function checkModulePath(path: string): string | undefined {
  * Absent: the path ends in something that looks like one and is not allowed. As x/mod SplitPathVersion.
  */
 export function pathMajorOf(path: string): string | undefined {
-  if (path.startsWith('gopkg.in/')) return /.(\.v(?:0|[1-9]\d*)(?:-unstable)?)$/.exec(path)?.[1];
+  if (path.startsWith('gopkg.in/')) return /.(\.v(?:0|[1-9]\d*(?:-unstable)?))$/.exec(path)?.[1];
   const suffix = /.(\/v[\d.]+)$/.exec(path)?.[1];
   if (suffix === undefined) return '';
   return /^\/v(?:[2-9]|[1-9]\d+)$/.test(suffix) ? suffix : undefined;

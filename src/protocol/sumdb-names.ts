@@ -9,11 +9,13 @@ export interface SumdbPath {
   readonly rest: string;
 }
 
-/** Hashes of the greatest tile are 2^30; levels are below 64. As x/mod ParseTilePath. */
+/** As x/mod ParseTilePath. */
 const MAX_TILE_HEIGHT = 30;
+/** A tree of a log has fewer than 2^64 leaves. */
 const MAX_TILE_LEVEL = 63;
 
-const TILE = /^tile\/([1-9]\d?)\/(0|[1-9]\d?|data)\/((?:x\d{3}\/)*\d{3})(?:\.p\/([1-9]\d{0,9}))?$/;
+const TILE =
+  /^tile\/([1-9]\d?)\/(0|[1-9]\d?|data)\/((?:x\d{3}\/){0,5}\d{3})(?:\.p\/([1-9]\d{0,9}))?$/;
 
 /** Splits what follows `sumdb/` at a configured name; the longest that fits wins. Absent: none of the names. */
 export function splitSumdbPath(path: string, names: readonly string[]): SumdbPath | undefined {
