@@ -31,7 +31,7 @@ export function checkConfig(
     ...checkRules(tree, explainer),
     ...references.flatMap(({ to, path }) => {
       const [section = '', name = ''] = to.split('.');
-      const what = `the ${wordFor(section)}`;
+      const what = wordFor(section);
       return checkName(name, namesIn(tree, section), what, (...texts) =>
         explainer.issueAt(path, ...texts),
       );
@@ -77,7 +77,7 @@ function checkListeners(tree: ConfigTree, explainer: IssueExplainer): readonly C
 function referencesIn(tree: ConfigTree, types: ComponentTypes): readonly Reference[] {
   return KINDS.flatMap((kind) => {
     const section = SECTION_OF[kind];
-    return namesIn(tree, section).flatMap((name) => {
+    return (namesIn(tree, section) ?? []).flatMap((name) => {
       const component = valueAt(tree.root, [section, name]);
       if (!isMapping(component)) return [];
       const { type: typeName, ...input } = component;

@@ -26,12 +26,14 @@ export function checkRules(tree: ConfigTree, explainer: IssueExplainer): readonl
 /** An issue for a name that no component has; nothing where it has one. */
 export function checkName(
   name: unknown,
-  known: readonly string[],
+  known: readonly string[] | undefined,
   what: string,
   issue: (expected: string, found: string, hint: string) => ConfigIssue,
 ): readonly ConfigIssue[] {
-  if (typeof name !== 'string' || name === '' || known.includes(name)) return [];
-  const expected = known.length === 0 ? `a ${what} to be defined` : `${what} ${listNames(known)}`;
+  if (typeof name !== 'string' || name === '' || known === undefined) return [];
+  if (known.includes(name)) return [];
+  const expected =
+    known.length === 0 ? `a ${what} to be defined` : `the ${what} ${listNames(known)}`;
   return [issue(expected, JSON.stringify(name), didYouMean(name, known))];
 }
 
@@ -50,14 +52,14 @@ function checkRule(
   names.forEach((name, position) => {
     const place = [...at, 'fetch', ...(Array.isArray(fetch) ? [position] : [])];
     issues.push(
-      ...checkName(name, fetchers, 'the fetcher', (...texts) => explainer.issueAt(place, ...texts)),
+      ...checkName(name, fetchers, 'fetcher', (...texts) => explainer.issueAt(place, ...texts)),
     );
     if (typeof name === 'string' && names.indexOf(name) < position) {
       issues.push(explainer.issueAt(place, 'each fetcher once', `${JSON.stringify(name)} again`));
     }
   });
   issues.push(
-    ...checkName(stash, namesIn(tree, 'stashers'), 'the stasher', (...texts) =>
+    ...checkName(stash, namesIn(tree, 'stashers'), 'stasher', (...texts) =>
       explainer.issueAt([...at, 'stash'], ...texts),
     ),
   );
@@ -99,8 +101,9 @@ function formOf(rule: unknown, index: number): readonly RuleForm[] {
   return [{ index, name: rule['name'], host: host.data, path: path.data }];
 }
 
-/** Names that a section defines. */
-export function namesIn(tree: ConfigTree, section: string): readonly string[] {
+/** Names that a section defines. Absent: its own form is wrong, so that no name can be missed in it. */
+export function namesIn(tree: ConfigTree, section: string): readonly string[] | undefined {
   const components = valueAt(tree.root, [section]);
-  return isMapping(components) ? Object.keys(components) : [];
+  if (components === undefined) return [];
+  return isMapping(components) ? Object.keys(components) : undefined;
 }

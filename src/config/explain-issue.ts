@@ -86,7 +86,8 @@ export class IssueExplainer {
   #unknownKey(path: readonly PathPart[], key: string): ConfigIssue {
     const schemas = schemasAt(this.#schema, this.#tree.root, path.slice(0, -1));
     const known = [...new Set(schemas.flatMap((schema) => Object.keys(schema.properties ?? {})))];
-    const expected = known.length === 0 ? 'another key' : `one of the keys ${known.join(', ')}`;
+    const several = known.length > 1 ? 'one of the keys' : 'the key';
+    const expected = known.length === 0 ? 'no key here' : `${several} ${known.join(', ')}`;
     const found = `the unknown key ${JSON.stringify(key)}`;
     return this.issueAt(path, expected, found, didYouMean(key, known));
   }

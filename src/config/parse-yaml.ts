@@ -46,8 +46,8 @@ class Reader {
 
   read(): ConfigTree {
     const { contents } = this.#document;
-    if (contents === null || (isScalar(contents) && contents.value === null)) return this.#tree;
     this.#tree.place([], { file: this.#file, line: 1 });
+    if (contents === null || (isScalar(contents) && contents.value === null)) return this.#tree;
     if (isMap(contents)) this.#readPairs(contents.items, [], this.#tree.root);
     else
       this.report(contents.range[0], [], 'keys such as "listen:" and "rules:"', 'something else');
