@@ -81,10 +81,11 @@ const STATUS_NEEDS_LEAVE = 302;
 
 /** May this answer be kept, and for how long? RFC 9111 §3 and §4.2. */
 export function judgeResponse(response: ArrivedResponse): ResponseJudgement {
-  const reason = refusalOf(response);
+  const facts = factsOf(response);
+  const reason = refusalOf(response, facts);
   if (reason !== undefined) return { storable: false, reason };
   const { responseHeaders: headers, profile, receivedAt } = response;
-  const validity = validityOf(response);
+  const validity = validityOf(response, facts);
   const validator = hasValidator(headers);
   if (validity.policy.alwaysRevalidate && !validator)
     return { storable: false, reason: 'no-validator' };
@@ -95,10 +96,13 @@ export function judgeResponse(response: ArrivedResponse): ResponseJudgement {
 }
 
 /** Why an answer must not be kept, whatever its lifetime. Absent: nothing forbids it. RFC 9111 §3. */
-export function refusalOf(response: ArrivedResponse): Refusal | undefined {
+export function refusalOf(
+  response: ArrivedResponse,
+  facts: Facts = factsOf(response),
+): Refusal | undefined {
   const { requestHeaders, responseHeaders: headers, status, profile } = response;
   const strict = profile === 'strict';
-  const directives = directivesFor(response);
+  const { directives, library } = facts;
   if (response.method !== 'GET') return 'method';
   if (!isFinal(status) || (strict && !keptByStrict(status))) return 'status';
   if (directives.has('must-understand') && !understands(status)) return 'status';
@@ -114,16 +118,16 @@ export function refusalOf(response: ArrivedResponse): Refusal | undefined {
   if (vary.includes('*')) return 'vary-any';
   if (isForOneOrigin(requestHeaders, headers, vary)) return 'origin-specific';
   if (strict && !hasOwnLifetime(headers, directives)) return 'no-lifetime';
-  if (askLibrary(response, directives).storable()) return undefined;
+  if (library.storable()) return undefined;
   return requestHeaders.has('authorization') ? 'authorization' : 'no-lifetime';
 }
 
 /** How long an answer may be used, fresh and stale; for answers that nothing forbids to keep. RFC 9111 §4.2. */
-export function validityOf(response: ArrivedResponse): Validity {
+export function validityOf(response: ArrivedResponse, facts: Facts = factsOf(response)): Validity {
   const { status, responseHeaders: headers, profile, requestedAt, receivedAt } = response;
-  const directives = directivesFor(response);
+  const { directives } = facts;
   const age = initialAge(headers, requestedAt, receivedAt);
-  const lifetime = lifetimeOf(response, directives);
+  const lifetime = lifetimeOf(response, facts);
   const alwaysRevalidate = directives.has('no-cache');
   const mustRevalidate = forbidsStale(directives);
   const negative = profile === 'strict' && status >= 400;
@@ -157,6 +161,17 @@ export function hasValidator(headers: HeaderList): boolean {
   return Boolean(headers.getAll('etag')[0] || headers.getAll('last-modified')[0]);
 }
 
+/** An answer's directives, and what the library makes of it: read once. */
+interface Facts {
+  readonly directives: CacheControl;
+  readonly library: CachePolicy;
+}
+
+function factsOf(response: ArrivedResponse): Facts {
+  const directives = directivesFor(response);
+  return { directives, library: askLibrary(response, directives) };
+}
+
 /** Clean directives (RFC 9111 §5.2), without a no-store that must-understand lifts (§5.2.2.3). */
 function directivesFor(response: ArrivedResponse): CacheControl {
   const directives = new Map(parseCacheControl(response.responseHeaders.get('cache-control')));
@@ -167,8 +182,8 @@ function directivesFor(response: ArrivedResponse): CacheControl {
 }
 
 /** Seconds of freshness, RFC 9111 §4.2.1; the library's guess (§4.2.2) is held to its limit. */
-function lifetimeOf(response: ArrivedResponse, directives: CacheControl): number {
-  const lifetime = Math.max(0, askLibrary(response, directives).maxAge());
+function lifetimeOf(response: ArrivedResponse, { directives, library }: Facts): number {
+  const lifetime = Math.max(0, library.maxAge());
   return hasOwnLifetime(response.responseHeaders, directives)
     ? lifetime
     : Math.min(lifetime, HEURISTIC_LIMIT);
