@@ -38,6 +38,9 @@ const UNIT_MS: Readonly<Record<string, number>> = {
   d: 86_400_000,
 };
 
+// A product such as 1.1 * 1e6 misses its whole number by less than this.
+const ROUNDING_ERROR = 1e-3;
+
 const EXPECTED_SIZE = 'a size such as 20GiB, 10MB, 64KiB or a number of bytes';
 const EXPECTED_DURATION =
   'a duration such as 500ms, 30s, 2m, 1h or 7d, or a number of milliseconds';
@@ -100,9 +103,11 @@ export function bytesOf(amount: Amount, total: number): number {
 
 /** A secret, written as text or as `{ file: PATH }`; never printed: its JSON Schema says `writeOnly`. */
 export function secret(): ValueSchema<Secret, string | { file: string }> {
-  const file = z.strictObject({ file: z.string().min(1) });
+  const error = `expected ${EXPECTED_SECRET}`;
+  const path = z.string().min(1, { error: 'expected the path of a file' });
+  const file = z.strictObject({ file: path });
   return z
-    .union([z.string().min(1), file], { error: `expected ${EXPECTED_SECRET}` })
+    .union([z.string().min(1, { error }), file], { error })
     .transform(
       (value): Secret =>
         typeof value === 'string' ? { kind: 'inline', value } : { kind: 'file', path: value.file },
@@ -169,11 +174,11 @@ function textOrNumber<Output>(
 
 function wholeAmount(text: string, units: Readonly<Record<string, number>>): number | undefined {
   const match = /^(\d+(?:\.\d+)?) ?([A-Za-z]*)$/.exec(text.trim());
-  const unit = match === null ? undefined : units[match[2] ?? ''];
-  // A product such as 1.1 * 1000 misses its whole number by a rounding error.
-  return match === null || unit === undefined
-    ? undefined
-    : whole(Number((Number(match[1]) * unit).toPrecision(15)));
+  const unit = Object.hasOwn(units, match?.[2] ?? '') ? units[match?.[2] ?? ''] : undefined;
+  if (match === null || unit === undefined) return undefined;
+  const product = Number(match[1]) * unit;
+  const rounded = Math.round(product);
+  return Math.abs(product - rounded) < ROUNDING_ERROR ? whole(rounded) : undefined;
 }
 
 function inLargestUnit(

@@ -78,6 +78,7 @@ export interface ConfigSections {
   readonly fetchers: Components;
   readonly stashers: Components;
   readonly manifest: {
+    /** As written: relative to `data` unless absolute. */
     readonly path: string;
     readonly lock: { readonly type: 'local' | 'none'; readonly acquireMs: number };
   };

@@ -52,8 +52,10 @@ export class IssueExplainer {
     if (issue.code === 'custom' && !isOwnMessage(issue.message)) {
       const found = this.describe(path);
       const place = placeOf(this.#tree.originOf(path));
-      const message = `${issue.message}, found ${found}`;
-      return [{ ...place, key: keyOf(path), expected: issue.message, found, message }];
+      const said = maskText(issue.message);
+      return [
+        { ...place, key: keyOf(path), expected: said, found, message: `${said}, found ${found}` },
+      ];
     }
     const found = this.describe(path);
     const hint = issue.code === 'invalid_value' ? this.#meant(path, issue.values) : '';

@@ -145,12 +145,10 @@ function addDefaultComponents(tree: ConfigTree, types: ComponentTypes): void {
 }
 
 function resolveConfig(sections: ConfigSections, source: Source, tree: ConfigTree): Config {
-  const data = resolve(source.baseDir, sections.data);
   return {
     ...sections,
-    data,
+    data: resolve(source.baseDir, sections.data),
     plugins: sections.plugins.map((path) => resolve(source.baseDir, path)),
-    manifest: { ...sections.manifest, path: resolve(data, sections.manifest.path) },
     source: source.name,
     baseDir: source.baseDir,
     notes: notesOn(tree),

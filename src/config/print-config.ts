@@ -42,6 +42,10 @@ function collect(
   required: boolean,
   into: Map<string, ConfigKey>,
 ): void {
+  if (schema.writeOnly === true) {
+    into.set(key, { key, required });
+    return;
+  }
   for (const branch of branchesOf(schema, undefined)) {
     const kind = branch.properties?.['type']?.const ?? branch.properties?.['protocol']?.const;
     const here = typeof kind === 'string' && key !== '' ? `${key}(${kind})` : key;
@@ -72,7 +76,8 @@ function inUnits({ default: value, examples }: JsonSchema): unknown {
   return unitOf === '30s' ? formatDuration(value) : value;
 }
 
-function textOf(value: unknown): string {
+/** A default as the table and the documentation show it. */
+export function textOf(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(', ');
   return isMapping(value) ? JSON.stringify(value) : String(value);
 }

@@ -50,7 +50,7 @@ describe('loadConfig', () => {
       options: { list: 'go-env' },
     });
     expect(config.data).to.equal(join(temp.folder, 'data'));
-    expect(config.manifest.path).to.equal(join(temp.folder, 'data', 'manifest.db'));
+    expect(config.manifest.path).to.equal('manifest.db');
   });
 
   it('adds the default backend and stashers where a file defines others', async () => {
