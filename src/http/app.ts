@@ -5,6 +5,7 @@ import type { Clock } from '../clock.ts';
 import { messageOf, ProxyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
+import type { ProtocolResponse } from '../protocol/protocol.ts';
 import { answerError } from './answer-error.ts';
 import { clientGone } from './client-gone.ts';
 import { exchangeOf } from './exchange.ts';
@@ -30,6 +31,8 @@ export interface AppOptions extends AppBase {
   readonly routes: Middleware;
   readonly nodeId: string;
   readonly clock: Clock;
+  /** Told of each answer before it is sent, so that a fast path can repeat it. */
+  readonly noted?: ((req: IncomingMessage, response: ProtocolResponse, rule: string) => void) | undefined;
 }
 
 /** What node:http calls for a request; never throws. */
@@ -76,7 +79,7 @@ const refuseOwnPaths: Middleware = async (ctx, next) => {
   await next();
 };
 
-function answerByRule({ router, trusts, nodeId, clock, metrics }: AppOptions): Middleware {
+function answerByRule({ router, trusts, nodeId, clock, metrics, noted }: AppOptions): Middleware {
   return async (ctx) => {
     const { req, res } = ctx;
     const address = publicAddress(req, trusts);
@@ -91,6 +94,7 @@ function answerByRule({ router, trusts, nodeId, clock, metrics }: AppOptions): M
     const response = await rule.protocol.handle(request, { signal });
     exchange.phase = response.report.phase;
     metrics.count('requests_total', response.report.phase);
+    noted?.(req, response, rule.name);
     exchange.bytes = await sendResponse(response, res, { request, nodeId, clock, signal });
   };
 }

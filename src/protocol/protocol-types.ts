@@ -50,7 +50,7 @@ export const goProtocolType: ComponentType<unknown, Protocol> = componentType({
     const databases = named.map(({ name, url }): Sumdb => {
       if (!url) return { name };
       const { clock, metrics } = context;
-      return { name, fetcher: withLimit(limit)(new OriginFetcher({ name: `sumdb ${name}`, url, clock, metrics })) };
+      return { name, fetcher: withLimit(new OriginFetcher({ name: `sumdb ${name}`, url, clock, metrics }), limit) };
     });
     return new GoProtocol(context.service(RULE_PARTS), { sumdb: databases, indexTtlMs: listTtl });
   },

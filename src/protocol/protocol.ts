@@ -1,5 +1,6 @@
 import type { Body, CallOptions, OpenOptions } from '../body.ts';
 import type { HeaderList } from '../headers.ts';
+import type { Digest } from '../storage/digest.ts';
 
 /** A request as a protocol sees it: already checked, hop-by-hop fields gone, no Koa in it. */
 export interface ProtocolRequest {
@@ -61,6 +62,21 @@ export interface Content {
   close(): void;
 }
 
+/** What an edge needs to give the same answer again to any plain request for the same address. */
+export interface Replay {
+  readonly namespace: string;
+  readonly key: string;
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+  /** Milliseconds since the epoch. */
+  readonly freshUntil: number;
+  /** Milliseconds since the epoch, when it had `initialAge`. */
+  readonly receivedAt: number;
+  /** Seconds. */
+  readonly initialAge: number;
+}
+
 /** An answer for the edge to send. */
 export interface ProtocolResponse {
   readonly status: number;
@@ -71,6 +87,8 @@ export interface ProtocolResponse {
   readonly report: CacheReport;
   /** True: the edge may answer conditions and ranges of the request from this answer, which is a whole 200. */
   readonly selectable: boolean;
+  /** Absent: each request has to be looked at by the protocol. */
+  readonly replay?: Replay | undefined;
 }
 
 /** Understands one kind of request: its key, what may be kept and for how long, how the answer looks. */

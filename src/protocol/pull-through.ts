@@ -6,7 +6,7 @@ import { isDigest } from '../storage/digest.ts';
 import { type Arrival, type Ask, drop, headOf, type Supply } from './arrival.ts';
 import { fetchedContent, fillContent, memoryContent, storedContent } from './contents.ts';
 import { Filler, type PullThroughOptions } from './filler.ts';
-import type { CacheReport, Content, ForwardReason, ProtocolResponse } from './protocol.ts';
+import type { CacheReport, Content, ForwardReason, ProtocolResponse, Replay } from './protocol.ts';
 import type { Head, Resource } from './resource.ts';
 
 /** Rounds in which a waiter may find that what came is not for it, before it fetches for itself. */
@@ -98,6 +98,7 @@ export class PullThrough {
       content,
       report: { phase, ttl: Math.floor((entry.freshUntil - now) / 1000), ...extra },
       selectable: entry.status === 200,
+      replay: phase === 'hit' ? replayOf(entry) : undefined,
     };
   }
 
@@ -243,6 +244,13 @@ async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined
   } finally {
     if (leave) signal.removeEventListener('abort', leave);
   }
+}
+
+// What varies, or has to be asked about each time, needs the protocol's eye.
+function replayOf({ namespace, key, digest, size, freshUntil, policy, vary }: Entry): Replay | undefined {
+  if (vary.length > 0 || policy.alwaysRevalidate || !isDigest(digest)) return undefined;
+  const { receivedAt, initialAge } = policy;
+  return { namespace, key, digest, size, freshUntil, receivedAt, initialAge };
 }
 
 function forwardReason(entries: readonly Entry[], entry: Entry | undefined): ForwardReason {

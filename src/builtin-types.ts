@@ -1,0 +1,15 @@
+import type { ComponentType } from './component.ts';
+import { demoFetcherType } from './demo-fetcher-type.ts';
+import { createFetcherTypes } from './fetchers/fetcher-types.ts';
+import { createProtocolTypes } from './protocol/protocol-types.ts';
+import { createStasherTypes } from './stashers/stasher-types.ts';
+import { backendTypes } from './storage/backend-types.ts';
+
+/** Every component type that comes with caje. */
+export const builtinTypes: readonly ComponentType[] = [
+  ...createFetcherTypes(),
+  demoFetcherType,
+  ...backendTypes,
+  ...createStasherTypes(),
+  ...createProtocolTypes(),
+] as readonly ComponentType[];

@@ -1,0 +1,155 @@
+import { join } from 'node:path';
+import { Container, ContainerModule } from 'inversify';
+import type { Clock } from './clock.ts';
+import type { ComponentType, ServiceKey } from './component.ts';
+import { ComponentRegistry } from './component-registry.ts';
+import type { Config } from './config/config.ts';
+import { START_DEMO, type StartDemo } from './demo-fetcher-type.ts';
+import { FETCH_LIMIT, FetchLimit } from './fetchers/fetch-limit.ts';
+import type { Logger } from './log.ts';
+import { openManifest } from './manifest/sqlite-manifest.ts';
+import { Metrics } from './metrics.ts';
+import type { NodeIdentity } from './node-identity.ts';
+import { PURGER } from './protocol/protocol-types.ts';
+import { PullThrough } from './protocol/pull-through.ts';
+import { Purger } from './protocol/purger.ts';
+import { SpoolFolder } from './stashers/spool-folder.ts';
+import { MANIFEST } from './stashers/stasher-types.ts';
+import { BODY_CACHE, BodyCache } from './storage/body-cache.ts';
+import { NODE_DATABASE, NodeDatabase } from './storage/node-database.ts';
+import { TOKENS } from './tokens.ts';
+
+/** What the outside gives to a node. */
+export interface ContainerOptions {
+  readonly config: Config;
+  readonly identity: NodeIdentity;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly types: readonly ComponentType[];
+  readonly plugins: readonly ContainerModule[];
+  readonly startDemo: StartDemo;
+}
+
+/** Largest body that is kept; larger ones pass. 10 GiB, reliability's default. */
+const MAX_BODY_BYTES = 10 * 1024 ** 3;
+
+/** All bindings of a node, in one place; everything is a singleton and made when it is first asked for. */
+export function createContainer(options: ContainerOptions): Container {
+  const container = new Container({ defaultScope: 'Singleton' });
+  container.load(
+    surroundings(options),
+    storageModule,
+    manifestModule,
+    fetcherModule,
+    protocolModule,
+    componentModule(options),
+    ...options.plugins,
+  );
+  return container;
+}
+
+function surroundings({ config, identity, clock, log }: ContainerOptions): ContainerModule {
+  return new ContainerModule(({ bind }) => {
+    bind(TOKENS.Config).toConstantValue(config);
+    bind(TOKENS.Identity).toConstantValue(identity);
+    bind(TOKENS.Clock).toConstantValue(clock);
+    bind(TOKENS.Log).toConstantValue(log);
+    bind(TOKENS.Metrics).toConstantValue(new Metrics());
+  });
+}
+
+const storageModule = new ContainerModule(({ bind }) => {
+  bind(TOKENS.NodeDatabase).toResolvedValue(
+    async (identity, clock, log) =>
+      await NodeDatabase.open({ path: nodeDatabasePath(identity), clock, log }),
+    [TOKENS.Identity, TOKENS.Clock, TOKENS.Log],
+  );
+  bind(TOKENS.BodyCache).toResolvedValue((config) => new BodyCache(config.memory.bodies), [TOKENS.Config]);
+});
+
+const manifestModule = new ContainerModule(({ bind }) => {
+  bind(TOKENS.Manifest).toResolvedValue(
+    async (config, identity, clock, log, metrics) =>
+      await openManifest({
+        path: join(identity.dataDir, config.manifest.path),
+        nodeDatabasePath: nodeDatabasePath(identity),
+        lock: config.manifest.lock.type,
+        acquireTimeoutMs: config.manifest.lock.acquireMs,
+        indexBytes: config.memory.index,
+        clock,
+        log,
+        metrics,
+      }),
+    [TOKENS.Config, TOKENS.Identity, TOKENS.Clock, TOKENS.Log, TOKENS.Metrics],
+  );
+});
+
+const fetcherModule = new ContainerModule(({ bind }) => {
+  bind(TOKENS.FetchLimit).toResolvedValue(
+    (config, clock, metrics) =>
+      new FetchLimit({ concurrent: config.fills.concurrent, clock, metrics }),
+    [TOKENS.Config, TOKENS.Clock, TOKENS.Metrics],
+  );
+});
+
+const protocolModule = new ContainerModule(({ bind }) => {
+  bind(TOKENS.SpoolFolder).toResolvedValue(
+    (config, identity) => new SpoolFolder(join(identity.dataDir, 'spool'), config.spool.maxBytes),
+    [TOKENS.Config, TOKENS.Identity],
+  );
+  bind(TOKENS.PullThrough).toResolvedValue(
+    (manifest, cache, folder, clock, log, metrics) =>
+      new PullThrough({ manifest, cache, folder, clock, log, metrics, maxBodyBytes: MAX_BODY_BYTES }),
+    [TOKENS.Manifest, TOKENS.BodyCache, TOKENS.SpoolFolder, TOKENS.Clock, TOKENS.Log, TOKENS.Metrics],
+  );
+  bind(TOKENS.Purger).toResolvedValue(
+    (manifest, pullThrough, metrics) => new Purger(manifest, pullThrough, metrics),
+    [TOKENS.Manifest, TOKENS.PullThrough, TOKENS.Metrics],
+  );
+});
+
+function componentModule({ types, startDemo }: ContainerOptions): ContainerModule {
+  return new ContainerModule(({ bind }) => {
+    for (const type of types) bind(TOKENS.ComponentType).toConstantValue(type);
+    bind(TOKENS.ComponentTypes).toResolvedValue(
+      (all: ComponentType[]) => all,
+      [{ serviceIdentifier: TOKENS.ComponentType, isMultiple: true }],
+    );
+    bind(TOKENS.Components).toResolvedValue(
+      (types, config, identity, clock, log, metrics, database, cache, manifest, limit, purger) =>
+        new ComponentRegistry({
+          config,
+          identity,
+          clock,
+          log,
+          metrics,
+          types,
+          services: new Map<ServiceKey<unknown>, unknown>([
+            [NODE_DATABASE, database],
+            [BODY_CACHE, cache],
+            [MANIFEST, manifest],
+            [FETCH_LIMIT, limit],
+            [PURGER, purger],
+            [START_DEMO, startDemo],
+          ]),
+        }),
+      [
+        TOKENS.ComponentTypes,
+        TOKENS.Config,
+        TOKENS.Identity,
+        TOKENS.Clock,
+        TOKENS.Log,
+        TOKENS.Metrics,
+        TOKENS.NodeDatabase,
+        TOKENS.BodyCache,
+        TOKENS.Manifest,
+        TOKENS.FetchLimit,
+        TOKENS.Purger,
+      ],
+    );
+  });
+}
+
+function nodeDatabasePath({ dataDir }: NodeIdentity): string {
+  return join(dataDir, 'node.db');
+}

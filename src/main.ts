@@ -1,0 +1,200 @@
+import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { join, resolve } from 'node:path';
+import type { ContainerModule } from 'inversify';
+import { SystemClock } from './clock.ts';
+import type { ComponentType } from './component.ts';
+import type { ListenAddress } from './config/patterns.ts';
+import type { Config } from './config/config.ts';
+import { createContainer } from './container.ts';
+import { createControlHandlers } from './control-handlers.ts';
+import type { StartDemo } from './demo-fetcher-type.ts';
+import { messageOf, ProxyError } from './errors.ts';
+import { AccessLog } from './http/access-log.ts';
+import { createApp, type Handler } from './http/app.ts';
+import { openControlSocket } from './http/control-socket.ts';
+import { createFastPath } from './http/fast-path.ts';
+import { createPeerApi } from './http/peer-api.ts';
+import { peerToken } from './http/peer-tokens.ts';
+import { trustCheck } from './http/public-address.ts';
+import { type HealthCheck, ownRoutes } from './http/routes.ts';
+import { type Rule, RuleRouter } from './http/rule-router.ts';
+import { createServer, type HttpServer } from './http/server.ts';
+import type { Logger } from './log.ts';
+import type { Manifest } from './manifest/manifest.ts';
+import type { Metrics } from './metrics.ts';
+import { openDataFolder } from './node-identity.ts';
+import { recover } from './recovery.ts';
+import { type BuiltRule, buildRules } from './rule-set.ts';
+import type { Backend } from './storage/backend.ts';
+import { TOKENS } from './tokens.ts';
+
+/** What starting a node needs beside its configuration. */
+export interface StartOptions {
+  readonly config: Config;
+  readonly types: readonly ComponentType[];
+  readonly plugins: readonly ContainerModule[];
+  readonly log: Logger;
+  readonly startDemo: StartDemo;
+}
+
+/** A node that serves. */
+export interface RunningNode {
+  /** Where it listens: `http://127.0.0.1:8080`. */
+  readonly publicUrl: string;
+  /** Absent: it has no peer listener. */
+  readonly peerUrl: string | undefined;
+  readonly dataDir: string;
+  readonly rules: readonly BuiltRule[];
+  /** Drains and closes, last opened first. A second call cuts what is left. */
+  close(): Promise<void>;
+}
+
+/** Version of the package, as `caje --version` and `/_caje/version` say it. */
+export const VERSION: string = (
+  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+).version;
+
+/** Starts everything the configuration names. Throws a `ProxyError` whose message says what to change; nothing stays open then. */
+export async function startNode(options: StartOptions): Promise<RunningNode> {
+  const { config, log } = options;
+  const clock = new SystemClock();
+  const identity = openDataFolder(config.data);
+  const container = createContainer({ ...options, identity, clock });
+  await using stack = new AsyncDisposableStack();
+  // Opened in this order, so that what is written through is closed after what writes.
+  stack.use(await container.getAsync(TOKENS.NodeDatabase));
+  const manifest = stack.use(await container.getAsync(TOKENS.Manifest));
+  const folder = container.get(TOKENS.SpoolFolder);
+  stack.defer(() => folder.close());
+  const components = stack.use(await container.getAsync(TOKENS.Components));
+  const pullThrough = await container.getAsync(TOKENS.PullThrough);
+  const purger = await container.getAsync(TOKENS.Purger);
+  const metrics = container.get(TOKENS.Metrics);
+
+  const rules = await buildRules(config.rules, components, pullThrough);
+  const router = new RuleRouter(rules.flatMap(({ rule }): Rule[] => (rule ? [rule] : [])));
+  const backends = components.made<Backend>('backend');
+  const state = { draining: false };
+  const routes = ownRoutes({
+    version: VERSION,
+    health: healthChecks(manifest, backends),
+    draining: () => state.draining,
+  });
+  const trusts = trustCheck(config.trustedProxies);
+  const base = { trusts, log, metrics, routes, router, nodeId: identity.nodeId, clock };
+  const listen = { config, log, metrics, clock };
+  const fast = createFastPath({ manifest, cache: container.get(TOKENS.BodyCache), nodeId: identity.nodeId, clock, metrics, access: config.log.access });
+  stack.defer(() => fast.close());
+  const publicServer = makeServer(listen, createApp({ ...base, noted: fast.note }), fast.serve);
+  const tokens = await readTokens(config);
+  const peerServer = config.listen.peer ? makeServer(listen, createPeerApi({ ...base, tokens })) : undefined;
+
+  const control = stack.use(
+    await openControlSocket({
+      path: join(identity.dataDir, 'control.sock'),
+      handlers: createControlHandlers({ manifest, purger, metrics, backends, config, clock }),
+      log,
+    }),
+  );
+  log.debug({ path: control.path }, 'control socket open');
+  const publicUrl = await bind(publicServer, config.listen.public, 'public', log);
+  stack.defer(async () => void (await publicServer.close()));
+  const peerUrl =
+    peerServer && config.listen.peer ? await bind(peerServer, config.listen.peer, 'peer', log) : undefined;
+
+  const recovering = new AbortController();
+  const recovered = recover({ folder, backends, manifest, config, clock, log, metrics, signal: recovering.signal });
+  const rest = stack.move();
+  const { notReadyMs, graceMs } = config.drain;
+  return {
+    publicUrl,
+    peerUrl,
+    dataDir: identity.dataDir,
+    rules,
+    async close() {
+      state.draining = true;
+      recovering.abort();
+      const cut = await Promise.all(
+        [publicServer, peerServer].map(async (server) => await server?.close({ notReadyMs, graceMs })),
+      );
+      const answers = cut.reduce<number>((sum, count) => sum + (count ?? 0), 0);
+      if (answers > 0) log.warn({ answers }, 'answers were cut when the grace time ended');
+      await recovered;
+      await rest.disposeAsync();
+    },
+  };
+}
+
+interface ListenParts {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly clock: SystemClock;
+}
+
+function makeServer(parts: ListenParts, handler: Handler, fast?: ReturnType<typeof createFastPath>['serve']): HttpServer {
+  const { config, log, metrics, clock } = parts;
+  const { headerBytes, fields, targetBytes, headerTimeMs, requestTimeMs, idleTimeMs, connections } = config.limits;
+  return createServer({
+    handler,
+    fast,
+    log,
+    metrics,
+    clock,
+    access: config.log.access ? new AccessLog(log, true) : new AccessLog(log, false),
+    limits: {
+      headerBytes,
+      headerFields: fields,
+      targetBytes,
+      headerTimeoutMs: headerTimeMs,
+      requestTimeoutMs: requestTimeMs,
+      idleTimeoutMs: idleTimeMs,
+      connections,
+    },
+  });
+}
+
+async function bind(server: HttpServer, address: ListenAddress, listener: string, log: Logger): Promise<string> {
+  const bound = await server.listen(address);
+  const url = urlOf(bound);
+  log.info({ listener, url }, 'listening');
+  return url;
+}
+
+function urlOf({ address, family, port }: AddressInfo): string {
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+}
+
+async function readTokens(config: Config): Promise<ReturnType<typeof peerToken>[]> {
+  return await Promise.all(
+    config.cluster.tokens.map(async ({ name, file }) => {
+      const path = resolve(config.baseDir, file);
+      try {
+        return peerToken(name, (await readFile(path, 'utf8')).trim());
+      } catch (error) {
+        if (error instanceof ProxyError) throw error;
+        throw new ProxyError(
+          'invalid',
+          'main.tokens',
+          `the token of peer ${name} cannot be read from ${path}: ${messageOf(error)}`,
+          { cause: error },
+        );
+      }
+    }),
+  );
+}
+
+function healthChecks(
+  manifest: Manifest,
+  backends: readonly (readonly [string, Backend])[],
+): HealthCheck[] {
+  return [
+    { name: 'manifest', health: async () => ({ problem: manifest.health().problem }) },
+    ...backends.map(([name, backend]) => ({
+      name: `storage ${name}`,
+      health: async () => await backend.health(),
+    })),
+  ];
+}
