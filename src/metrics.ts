@@ -20,6 +20,7 @@ export type CounterName =
   | 'stash_refused_total'
   | 'spool_full_total'
   | 'corrupt_blobs_total'
+  | 'corrupt_rows_total'
   | 'missing_blobs_total'
   | 'peer_mismatch_total'
   | 'pinned_mismatch_total'
@@ -57,6 +58,7 @@ export const COUNTERS: Readonly<Record<CounterName, string>> = {
   stash_refused_total: 'commits refused because a purge came in between',
   spool_full_total: 'fills that gave up storing because the spool was full',
   corrupt_blobs_total: 'stored bodies found to differ from their digest',
+  corrupt_rows_total: 'manifest rows that failed their checksum',
   missing_blobs_total: 'manifest rows whose body was not there',
   peer_mismatch_total: 'peer bodies that differed from the digest sent along',
   pinned_mismatch_total: 'immutable resources that the upstream changed',

@@ -132,8 +132,11 @@ export interface Manifest extends AsyncDisposable {
   commit(changes: readonly Change[]): Promise<readonly CommitResult[]>;
   /** Notes on this node alone that an entry was confirmed; no change of the journal. Counts at once. */
   refresh(entry: Entry, refresh: Refresh): void;
-  /** Keeps an answer in memory only: negative ones, and those that live too short to be worth a row. Gone with the process. */
-  hold(entry: NewEntry): void;
+  /**
+   * Keeps an answer in memory only: negative ones, and those that live too short to be worth a row. Gone with the process.
+   * `baseJid` as of a put: a matching purge since then keeps it out. Absent: only a purge under way does.
+   */
+  hold(entry: NewEntry, baseJid?: Jid): void;
   /** Resolves when the purge is durable; from the call on nothing that it takes is answered from here. Throws `timeout` when that takes over 10 s: it is then still in the queue. */
   purge(purge: Purge, options?: CallOptions): Promise<PurgeResult>;
   list(options: ListOptions): Promise<EntryPage>;

@@ -13,7 +13,11 @@ export interface Migration {
  * Brings the schema called `name` to its newest version, each step in a transaction of its own; several schemas may
  * share a file. Throws `conflict`, before anything is changed, when the file is newer than these migrations.
  */
-export function migrate(database: SqliteDatabase, name: string, migrations: readonly Migration[]): void {
+export function migrate(
+  database: SqliteDatabase,
+  name: string,
+  migrations: readonly Migration[],
+): void {
   const newest = migrations.at(-1)?.version ?? 0;
   const found = schemaVersion(database, name);
   if (found > newest) {
@@ -25,15 +29,21 @@ export function migrate(database: SqliteDatabase, name: string, migrations: read
   }
   if (found === newest) return;
   for (const migration of migrations) {
-    if (migration.version > found) database.transaction(() => apply(database, name, migration)).immediate();
+    if (migration.version > found)
+      database.transaction(() => apply(database, name, migration)).immediate();
   }
 }
 
 /** Version that a schema has now; 0: it is not there. */
 export function schemaVersion(database: SqliteDatabase, name: string): number {
-  const table = database.prepare(`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_versions'`);
+  const table = database.prepare(
+    `SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_versions'`,
+  );
   if (table.get() === undefined) return 0;
-  const row = database.prepare('SELECT version FROM schema_versions WHERE name = ?').pluck().get(name);
+  const row = database
+    .prepare('SELECT version FROM schema_versions WHERE name = ?')
+    .pluck()
+    .get(name);
   return typeof row === 'number' ? row : 0;
 }
 
@@ -43,19 +53,25 @@ function apply(database: SqliteDatabase, name: string, migration: Migration): vo
   database.exec(VERSIONS_TABLE);
   database.exec(migration.sql);
   database
-    .prepare('INSERT INTO schema_versions (name, version) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET version = excluded.version')
+    .prepare(
+      'INSERT INTO schema_versions (name, version) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET version = excluded.version',
+    )
     .run(name, migration.version);
 }
 
 const NOW_MS = `CAST(unixepoch('subsec') * 1000 AS INTEGER)`;
 
-/** A trigger that keeps `updated_at` (milliseconds since the epoch) of a table whenever a row is changed without setting it. */
-export function updatedAtTrigger(table: string): string {
+/**
+ * A trigger that keeps `updated_at` (milliseconds since the epoch) of a table whenever a row is changed without setting it.
+ * `key` is the table's primary key where it has no rowid.
+ */
+export function updatedAtTrigger(table: string, key: readonly string[] = ['rowid']): string {
+  const sameRow = key.map((column) => `${column} = NEW.${column}`).join(' AND ');
   return `
     CREATE TRIGGER IF NOT EXISTS ${table}_updated_at AFTER UPDATE ON ${table}
     FOR EACH ROW WHEN NEW.updated_at = OLD.updated_at
     BEGIN
-      UPDATE ${table} SET updated_at = max(${NOW_MS}, OLD.updated_at + 1) WHERE rowid = NEW.rowid;
+      UPDATE ${table} SET updated_at = max(${NOW_MS}, OLD.updated_at + 1) WHERE ${sameRow};
     END;`;
 }
 

@@ -99,8 +99,11 @@ function run<Request, Response>(
     const results = handler(batch);
     return ids.map((id, index) => {
       const result = results[index];
-      if (result === undefined) throw new ProxyError('internal', 'serve-writer.run', 'a request got no result');
-      return 'error' in result ? { id, error: toErrorRecord(result.error) } : { id, value: result.value };
+      if (result === undefined)
+        throw new ProxyError('internal', 'serve-writer.run', 'a request got no result');
+      return 'error' in result
+        ? { id, error: toErrorRecord(result.error) }
+        : { id, value: result.value };
     });
   } catch (error) {
     return ids.map((id) => ({ id, error: toErrorRecord(error) }));
@@ -112,6 +115,11 @@ function waiting<Request>(port: MessagePort): ToThread<Request> | undefined {
 }
 
 function ownerPort(): MessagePort {
-  if (parentPort === null) throw new ProxyError('internal', 'serve-writer.port', 'this module runs in a worker thread only');
+  if (parentPort === null)
+    throw new ProxyError(
+      'internal',
+      'serve-writer.port',
+      'this module runs in a worker thread only',
+    );
   return parentPort;
 }

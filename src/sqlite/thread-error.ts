@@ -20,7 +20,8 @@ export function toErrorRecord(error: unknown): ErrorRecord {
 
 /** The error again: a `ProxyError` if it was one, else an `Error` with the same name and `code`. */
 export function fromErrorRecord(record: ErrorRecord): Error {
-  if (record.kind !== undefined) return new ProxyError(record.kind, record.op ?? '', record.message);
+  if (record.kind !== undefined)
+    return new ProxyError(record.kind, record.op ?? '', record.message);
   const error: Error & { code?: string } = new Error(record.message);
   error.name = record.name;
   if (record.code !== undefined) error.code = record.code;

@@ -79,7 +79,10 @@ export class WriterThread<Request, Response, Event = unknown> implements AsyncDi
     const gone = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
     worker.ref();
     worker.postMessage({ close: true } satisfies ToThread<Request>);
-    const timer = setTimeout(() => void worker.terminate(), this.#options.closeTimeoutMs ?? CLOSE_TIMEOUT_MS);
+    const timer = setTimeout(
+      () => void worker.terminate(),
+      this.#options.closeTimeoutMs ?? CLOSE_TIMEOUT_MS,
+    );
     await gone;
     clearTimeout(timer);
   }
@@ -94,10 +97,16 @@ export class WriterThread<Request, Response, Event = unknown> implements AsyncDi
     try {
       this.#worker?.postMessage({ first, requests } satisfies ToThread<Request>, transfers);
     } catch (error) {
-      const cause = new ProxyError('internal', 'writer-thread.send', 'a request cannot be sent to the writer thread', {
-        cause: error,
-      });
-      for (let id = first; id < first + requests.length; id++) this.#settle(id, (waiter) => waiter.reject(cause));
+      const cause = new ProxyError(
+        'internal',
+        'writer-thread.send',
+        'a request cannot be sent to the writer thread',
+        {
+          cause: error,
+        },
+      );
+      for (let id = first; id < first + requests.length; id++)
+        this.#settle(id, (waiter) => waiter.reject(cause));
     }
   }
 
@@ -105,8 +114,12 @@ export class WriterThread<Request, Response, Event = unknown> implements AsyncDi
     this.#startedAt = performance.now();
     const { entry, workerData } = this.#options;
     // Without the condition a checkout would load workspace packages from a `dist` that nobody built.
-    const unconditioned = entry.href.endsWith('.ts') && !process.execArgv.includes(SOURCE_CONDITION);
-    const worker = new Worker(entry, { workerData, ...(unconditioned && { execArgv: [SOURCE_CONDITION] }) });
+    const unconditioned =
+      entry.href.endsWith('.ts') && !process.execArgv.includes(SOURCE_CONDITION);
+    const worker = new Worker(entry, {
+      workerData,
+      ...(unconditioned && { execArgv: [SOURCE_CONDITION] }),
+    });
     let failure: unknown;
     worker.on('message', (message: FromThread<Response, Event>) => this.#receive(message));
     worker.on('error', (error) => {
@@ -116,8 +129,10 @@ export class WriterThread<Request, Response, Event = unknown> implements AsyncDi
       if (this.#worker === worker) this.#worker = undefined;
       this.#outgoing = [];
       this.#transfers = [];
-      const error = this.#closed === undefined || failure !== undefined ? deadError(failure) : closedError();
-      for (const id of [...this.#waiters.keys()]) this.#settle(id, (waiter) => waiter.reject(error));
+      const error =
+        this.#closed === undefined || failure !== undefined ? deadError(failure) : closedError();
+      for (const id of [...this.#waiters.keys()])
+        this.#settle(id, (waiter) => waiter.reject(error));
     });
     worker.unref();
     return worker;
@@ -148,7 +163,9 @@ export class WriterThread<Request, Response, Event = unknown> implements AsyncDi
 
 function deadError(cause?: unknown): ProxyError {
   const why = cause instanceof Error ? `: ${cause.message}` : '';
-  return new ProxyError('unavailable', 'writer-thread.request', `the writer thread ended${why}`, { cause });
+  return new ProxyError('unavailable', 'writer-thread.request', `the writer thread ended${why}`, {
+    cause,
+  });
 }
 
 function closedError(): ProxyError {

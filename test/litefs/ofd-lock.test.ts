@@ -77,6 +77,8 @@ describe('OfdLock', () => {
   it('refuses work once closed', () => {
     const lock = new OfdLock(path);
     lock.close();
-    expect(() => lock.tryLock()).to.throw(LockError).that.includes({ code: 'EBADF' });
+    expect(() => lock.tryLock())
+      .to.throw(LockError)
+      .that.includes({ code: 'EBADF' });
   });
 });

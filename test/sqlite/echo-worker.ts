@@ -1,7 +1,10 @@
 import { serveWriter } from '../../src/sqlite/serve-writer.ts';
 
 /** What the thread of the tests is asked: to say how large its batch was, to fail, or to die. */
-export type EchoRequest = { readonly text: string } | { readonly fail: string } | { readonly die: true };
+export type EchoRequest =
+  | { readonly text: string }
+  | { readonly fail: string }
+  | { readonly die: true };
 
 /** The text again and how many requests came with it. */
 export interface EchoResponse {

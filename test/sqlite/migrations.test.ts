@@ -1,9 +1,18 @@
 import { expect } from 'chai';
 import { kindOf, messageOf } from '../../src/errors.ts';
-import { type Migration, migrate, schemaVersion, UPDATED_AT, updatedAtTrigger } from '../../src/sqlite/migrations.ts';
+import {
+  type Migration,
+  migrate,
+  schemaVersion,
+  UPDATED_AT,
+  updatedAtTrigger,
+} from '../../src/sqlite/migrations.ts';
 import { openDatabase } from '../../src/sqlite/open-database.ts';
 
-const first: Migration = { version: 1, sql: `CREATE TABLE a (x INTEGER, ${UPDATED_AT}); ${updatedAtTrigger('a')}` };
+const first: Migration = {
+  version: 1,
+  sql: `CREATE TABLE a (x INTEGER, ${UPDATED_AT}); ${updatedAtTrigger('a')}`,
+};
 const second: Migration = { version: 2, sql: 'ALTER TABLE a ADD COLUMN y INTEGER' };
 
 describe('migrate', () => {
@@ -34,7 +43,10 @@ describe('migrate', () => {
       expect.fail('a newer schema was taken');
     } catch (error) {
       expect(kindOf(error)).to.equal('conflict');
-      expect(messageOf(error)).to.include('version 2').and.include('knows 1').and.include('newer caje');
+      expect(messageOf(error))
+        .to.include('version 2')
+        .and.include('knows 1')
+        .and.include('newer caje');
     }
     database.close();
   });
@@ -44,7 +56,9 @@ describe('migrate', () => {
     const bad: Migration = { version: 2, sql: 'CREATE TABLE c (x); CREATE TABLE a (x)' };
     expect(() => migrate(database, 'one', [first, bad])).to.throw('already exists');
     expect(schemaVersion(database, 'one')).to.equal(1);
-    expect(database.prepare(`SELECT name FROM sqlite_schema WHERE name = 'c'`).all()).to.deep.equal([]);
+    expect(database.prepare(`SELECT name FROM sqlite_schema WHERE name = 'c'`).all()).to.deep.equal(
+      [],
+    );
     database.close();
   });
 

@@ -18,7 +18,10 @@ describe('WriterThread', () => {
 
   it('hands an error back with its code and goes on', async () => {
     await using thread = new WriterThread<EchoRequest, EchoResponse>({ entry });
-    const [failed, kept] = await Promise.allSettled([thread.request({ fail: 'SQLITE_FULL' }), thread.request({ text: 'x' })]);
+    const [failed, kept] = await Promise.allSettled([
+      thread.request({ fail: 'SQLITE_FULL' }),
+      thread.request({ text: 'x' }),
+    ]);
     expect(failed.status === 'rejected' && codeOf(failed.reason)).to.equal('SQLITE_FULL');
     expect(kept.status).to.equal('fulfilled');
   });
@@ -51,7 +54,9 @@ describe('WriterThread', () => {
       const thread = new WriterThread({ entry: new URL(${JSON.stringify(entry.href)}) });
       console.log((await thread.request({ text: 'bye' })).text);`;
     const run = promisify(execFile);
-    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', script], { timeout: 10_000 });
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', script], {
+      timeout: 10_000,
+    });
     expect(stdout).to.equal('bye\n');
   });
 });

@@ -15,7 +15,9 @@ export interface LockHolder extends AsyncDisposable {
 
 /** Starts a process that takes byte 72 of `lockPath` at once, and resolves when it has tried. */
 export async function holdLock(lockPath: string): Promise<LockHolder> {
-  const child = spawn(process.execPath, ['--conditions=caje-source', holder, lockPath], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--conditions=caje-source', holder, lockPath], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   const gone = once(child, 'exit');
   const [said] = (await once(child.stdout, 'data')) as [Buffer];
   const release = async (signal?: NodeJS.Signals): Promise<void> => {
@@ -23,5 +25,10 @@ export async function holdLock(lockPath: string): Promise<LockHolder> {
     else child.kill(signal);
     await gone;
   };
-  return { process: child, said: said.toString().trim(), release, [Symbol.asyncDispose]: () => release() };
+  return {
+    process: child,
+    said: said.toString().trim(),
+    release,
+    [Symbol.asyncDispose]: () => release(),
+  };
 }

@@ -39,7 +39,11 @@ export class OfdLock implements Disposable {
 
   constructor(path: string, options: OfdLockOptions = {}) {
     if (process.platform !== 'linux') {
-      throw new LockError(constants.errno.ENOTSUP, path, `locks between processes need Linux, this is ${process.platform}`);
+      throw new LockError(
+        constants.errno.ENOTSUP,
+        path,
+        `locks between processes need Linux, this is ${process.platform}`,
+      );
     }
     this.path = path;
     this.#byte = options.byte ?? HALT_BYTE;

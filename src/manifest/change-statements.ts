@@ -1,0 +1,297 @@
+import type { Statement } from 'better-sqlite3';
+import type { Jid } from './entry.ts';
+import { AT, endOfPrefix, PUT_COLUMNS, ROW_COLUMNS, rowSum, type SqlValue } from './entry-row.ts';
+import type { Purge } from './manifest.ts';
+import type { ManifestDatabase, NamespaceState } from './manifest-database.ts';
+import type {
+  ChangeResponse,
+  DeleteRequest,
+  PurgeRequest,
+  PurgeResponse,
+  PutRequest,
+} from './writer-protocol.ts';
+
+/** How far a purge has come; a purge of many entries takes several transactions. */
+export interface PurgeProgress extends PurgeResponse {
+  /** Namespaces still to be swept; the first one from after this key and variant. */
+  readonly left: readonly string[];
+  readonly after: readonly [key: string, variant: string];
+}
+
+const KEY_AT = AT.key;
+const VARIANT_AT = AT.variant;
+const SUMMED = ROW_COLUMNS.length - 1;
+const TOMBSTONE_HEADERS = '[]';
+
+/** The changes themselves; each method runs inside a transaction of the database. Synchronous. */
+export class ChangeStatements {
+  readonly #database: ManifestDatabase;
+  readonly #seen: Statement;
+  readonly #entry: Statement;
+  readonly #upsert: Statement;
+  readonly #journal: Statement;
+  readonly #purgedSince: Statement;
+  readonly #ofKey: Statement;
+
+  constructor(manifest: ManifestDatabase) {
+    this.#database = manifest;
+    const { database } = manifest;
+    const columns = ROW_COLUMNS.join(', ');
+    this.#seen = database
+      .prepare('SELECT jid FROM journal WHERE change_id = ? ORDER BY jid DESC LIMIT 1')
+      .pluck();
+    this.#entry = database
+      .prepare(
+        'SELECT first_seen_at, digest, size, deleted FROM entries WHERE nsid = ? AND key = ? AND variant = ?',
+      )
+      .raw();
+    this.#upsert = database.prepare(
+      `INSERT INTO entries (${columns}) VALUES (${ROW_COLUMNS.map(() => '?').join(', ')})
+       ON CONFLICT (nsid, key, variant) DO UPDATE SET ${ROW_COLUMNS.map((name) => `${name} = excluded.${name}`).join(', ')}`,
+    );
+    this.#journal = database.prepare(
+      `INSERT INTO journal (nsid, jid, key, variant, op, digest, size, base_jid, change_id, actor, at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    );
+    this.#purgedSince = database
+      .prepare(
+        `SELECT 1 FROM purges WHERE nsid = @nsid AND jid > @baseJid AND (
+           kind = 'all' OR (kind = 'key' AND value = @key) OR (kind = 'rule' AND value = @rule)
+           OR (kind = 'prefix' AND substr(@key, 1, length(value)) = value)) LIMIT 1`,
+      )
+      .pluck();
+    this.#ofKey = database
+      .prepare(`SELECT ${columns} FROM entries WHERE nsid = ? AND key = ? AND deleted = 0`)
+      .raw();
+  }
+
+  put(request: PutRequest): ChangeResponse {
+    const { values, changeId, baseJid, actor, at } = request;
+    const namespace = this.#database.namespace(request.namespace);
+    const [key, variant, rule] = values as [string, string, string];
+    const before = this.#entry.get(namespace.nsid, key, variant) as
+      | [number, string, number, number]
+      | undefined;
+    const applied = this.#seen.get(changeId) as Jid | undefined;
+    const firstSeenAt = before?.[0] ?? at;
+    if (applied !== undefined) return { outcome: 'committed', jid: applied, firstSeenAt };
+    if (this.#isPurged(namespace, baseJid, key, rule)) return { outcome: 'purged' };
+    const jid = namespace.nextJid++;
+    const digest = values[PUT_COLUMNS.indexOf('digest')] as string;
+    const size = values[PUT_COLUMNS.indexOf('size')] as number;
+    const wasThere = before !== undefined && before[3] === 0;
+    this.#write([namespace.nsid, ...values, firstSeenAt, jid, 0]);
+    const op = wasThere && before[1] === digest ? 'refresh' : 'put';
+    this.#journal.run(
+      namespace.nsid,
+      jid,
+      key,
+      variant,
+      op,
+      digest,
+      size,
+      baseJid,
+      changeId,
+      actor,
+      at,
+    );
+    namespace.entries += wasThere ? 0 : 1;
+    namespace.bytes += size - (wasThere ? before[2] : 0);
+    return { outcome: 'committed', jid, firstSeenAt };
+  }
+
+  delete(request: DeleteRequest): ChangeResponse {
+    const { key, variant, changeId, actor, at } = request;
+    const namespace = this.#database.namespace(request.namespace);
+    const applied = this.#seen.get(changeId) as Jid | undefined;
+    if (applied !== undefined) return { outcome: 'committed', jid: applied, firstSeenAt: at };
+    if (request.broken) {
+      this.#database.database
+        .prepare('DELETE FROM entries WHERE nsid = ? AND key = ? AND variant = ?')
+        .run(namespace.nsid, key, variant ?? '');
+    }
+    const rows = this.#ofKey.all(namespace.nsid, key) as SqlValue[][];
+    const wanted = rows.filter((row) => variant === undefined || row[VARIANT_AT] === variant);
+    for (const row of wanted)
+      this.#tombstone(namespace, row, namespace.nextJid, changeId, actor, at);
+    // A change that found nothing is a change too: whoever follows the journal may have it.
+    if (wanted.length === 0) {
+      const jid = namespace.nextJid++;
+      this.#journal.run(
+        namespace.nsid,
+        jid,
+        key,
+        variant ?? '',
+        'delete',
+        null,
+        null,
+        jid - 1,
+        changeId,
+        actor,
+        at,
+      );
+    }
+    return { outcome: 'committed', jid: namespace.nextJid - 1, firstSeenAt: at };
+  }
+
+  /** One transaction's worth of a purge, at most `rows` entries. `progress` absent: its beginning, which makes it known. */
+  purge(request: PurgeRequest, progress: PurgeProgress | undefined, rows: number): PurgeProgress {
+    let { entries, jids, last, left, after } = progress ?? this.#beginPurge(request);
+    let budget = rows;
+    while (left.length > 0 && budget > 0) {
+      const name = left[0] as string;
+      const namespace = this.#database.namespace(name);
+      const found = this.#matching(namespace.nsid, jids[name] ?? 0, request.purge, after, budget);
+      for (const row of found) this.#purgeRow(namespace, row, jids[name] ?? 0, request);
+      entries += found.length;
+      last = { ...last, [name]: namespace.nextJid - 1 };
+      const end = found.at(-1);
+      if (found.length === budget && end !== undefined)
+        after = [end[KEY_AT] as string, end[VARIANT_AT] as string];
+      else {
+        left = left.slice(1);
+        after = ['', ''];
+      }
+      budget -= found.length;
+    }
+    return { entries, jids, last, left, after };
+  }
+
+  #beginPurge({ purge, namespaces, changeId, at }: PurgeRequest): PurgeProgress {
+    const all = new Set([...this.#database.namespaceNames(), ...namespaces]);
+    const names = purge.namespace === undefined ? [...all].sort() : [purge.namespace];
+    const jids: Record<string, Jid> = {};
+    for (const name of names) {
+      const namespace = this.#database.namespace(name);
+      const jid = namespace.nextJid++;
+      const key = purge.kind === 'key' ? purge.value : '';
+      namespace.lastPurgeJid = jid;
+      jids[name] = jid;
+      this.#database.database
+        .prepare('INSERT INTO purges (nsid, jid, kind, value, soft, at) VALUES (?, ?, ?, ?, ?, ?)')
+        .run(namespace.nsid, jid, purge.kind, purge.value, purge.soft ? 1 : 0, at);
+      this.#journal.run(
+        namespace.nsid,
+        jid,
+        key,
+        '',
+        'purge',
+        null,
+        null,
+        jid - 1,
+        changeId,
+        purge.actor,
+        at,
+      );
+    }
+    return { entries: 0, jids, last: jids, left: names, after: ['', ''] };
+  }
+
+  #matching(
+    nsid: number,
+    before: Jid,
+    purge: Purge,
+    after: PurgeProgress['after'],
+    limit: number,
+  ): SqlValue[][] {
+    const { kind, value } = purge;
+    const conditions = ['nsid = ?', '(key, variant) > (?, ?)', 'deleted = 0', 'jid < ?'];
+    const values: SqlValue[] = [nsid, ...after, before];
+    const where = (condition: string, operand: SqlValue): void => {
+      conditions.push(condition);
+      values.push(operand);
+    };
+    if (kind === 'key') where('key = ?', value);
+    if (kind === 'rule') where('rule = ?', value);
+    if (kind === 'prefix') {
+      where('key >= ?', value);
+      const end = endOfPrefix(value);
+      if (end !== undefined) where('key < ?', end);
+    }
+    // A key may be '': the first page then begins before it.
+    if (after[0] === '' && after[1] === '') {
+      conditions.splice(1, 1);
+      values.splice(1, 2);
+    }
+    return this.#database.database
+      .prepare(
+        `SELECT ${ROW_COLUMNS.join(', ')} FROM entries WHERE ${conditions.join(' AND ')} ORDER BY key, variant LIMIT ?`,
+      )
+      .raw()
+      .all(...values, limit) as SqlValue[][];
+  }
+
+  #purgeRow(
+    namespace: NamespaceState,
+    row: SqlValue[],
+    purgeJid: Jid,
+    { purge, changeId, at }: PurgeRequest,
+  ): void {
+    if (!purge.soft) return this.#tombstone(namespace, row, purgeJid, changeId, purge.actor, at);
+    const jid = namespace.nextJid++;
+    row[AT.fresh_until] = Math.min(row[AT.fresh_until] as number, at);
+    row[AT.jid] = jid;
+    this.#write(row.slice(0, SUMMED));
+    const [key, variant, digest, size] = [
+      row[KEY_AT],
+      row[VARIANT_AT],
+      row[AT.digest],
+      row[AT.size],
+    ];
+    this.#journal.run(
+      namespace.nsid,
+      jid,
+      key,
+      variant,
+      'refresh',
+      digest,
+      size,
+      purgeJid,
+      changeId,
+      purge.actor,
+      at,
+    );
+  }
+
+  #tombstone(
+    namespace: NamespaceState,
+    row: SqlValue[],
+    baseJid: Jid,
+    changeId: string,
+    actor: string,
+    at: number,
+  ): void {
+    const jid = namespace.nextJid++;
+    namespace.entries -= 1;
+    namespace.bytes -= row[AT.size] as number;
+    row[AT.deleted] = 1;
+    row[AT.jid] = jid;
+    row[AT.request_headers] = TOMBSTONE_HEADERS;
+    row[AT.response_headers] = TOMBSTONE_HEADERS;
+    this.#write(row.slice(0, SUMMED));
+    const [key, variant] = [row[KEY_AT], row[VARIANT_AT]];
+    this.#journal.run(
+      namespace.nsid,
+      jid,
+      key,
+      variant,
+      'delete',
+      null,
+      null,
+      baseJid,
+      changeId,
+      actor,
+      at,
+    );
+  }
+
+  #isPurged(namespace: NamespaceState, baseJid: Jid, key: string, rule: string): boolean {
+    if (baseJid < namespace.purgeFloor) return true;
+    if (baseJid >= namespace.lastPurgeJid) return false;
+    return this.#purgedSince.get({ nsid: namespace.nsid, key, rule, baseJid }) !== undefined;
+  }
+
+  #write(values: readonly SqlValue[]): void {
+    this.#upsert.run(...values, rowSum(values));
+  }
+}

@@ -1,0 +1,121 @@
+import type { PurgeProgress } from './change-statements.ts';
+import type { Purge } from './manifest.ts';
+import type {
+  ChangeRequest,
+  ChangeResponse,
+  PurgeRequest,
+  PurgeResponse,
+  PutRequest,
+} from './writer-protocol.ts';
+
+/** A change that waits to be written. */
+export interface WaitingChange {
+  readonly request: ChangeRequest;
+  /** Monotonic milliseconds when it came in. */
+  readonly since: number;
+  resolve(response: ChangeResponse): void;
+}
+
+/** A purge that waits to be written, or whose first part is. */
+export interface WaitingPurge {
+  readonly request: PurgeRequest;
+  readonly since: number;
+  progress: PurgeProgress | undefined;
+  resolve(response: PurgeResponse): void;
+  reject(error: Error): void;
+}
+
+export type Waiting = WaitingChange | WaitingPurge;
+
+/** Rows and bytes of one transaction, at most (DESIGN: 500 rows, 256 KiB). */
+const GROUP_ROWS = 500;
+const GROUP_BYTES = 256 * 1024;
+/** Longest that the oldest change waits for others to share its transaction. */
+const GROUP_WAIT_MS = 5;
+
+/** What the writer has still to do, in the order it came in. */
+export class CommitQueue {
+  #waiting: Waiting[] = [];
+  #bytes = 0;
+  #purges = 0;
+
+  get size(): number {
+    return this.#waiting.length;
+  }
+
+  push(waiting: Waiting): void {
+    this.#waiting.push(waiting);
+    this.#weigh(waiting, 1);
+  }
+
+  /** Milliseconds until the next group is due; 0: now. */
+  dueIn(now: number): number {
+    const [oldest] = this.#waiting;
+    if (oldest === undefined) return Number.POSITIVE_INFINITY;
+    const isFull = this.#waiting.length >= GROUP_ROWS || this.#bytes >= GROUP_BYTES;
+    return isFull || this.#purges > 0 ? 0 : Math.max(0, oldest.since + GROUP_WAIT_MS - now);
+  }
+
+  /** The changes of the next transaction, or one purge; they stay in the queue until `remove`. */
+  nextGroup(limit: number = GROUP_ROWS): readonly WaitingChange[] | WaitingPurge {
+    const group: WaitingChange[] = [];
+    let bytes = 0;
+    for (const waiting of this.#waiting) {
+      if (!isChange(waiting)) {
+        if (group.length === 0) return waiting;
+        break;
+      }
+      if (group.length > 0 && (group.length >= limit || bytes >= GROUP_BYTES)) break;
+      group.push(waiting);
+      bytes += waiting.request.bytes;
+    }
+    return group;
+  }
+
+  /** Takes away the first `count`. */
+  remove(count: number): void {
+    for (const waiting of this.#waiting.splice(0, count)) this.#weigh(waiting, -1);
+  }
+
+  /** Takes away and gives the puts that a purge would delete at once. */
+  takePurged(purge: Purge): WaitingChange[] {
+    const taken: WaitingChange[] = [];
+    this.#waiting = this.#waiting.filter((waiting) => {
+      if (!isChange(waiting) || waiting.request.op !== 'put' || !takesPut(purge, waiting.request))
+        return true;
+      taken.push(waiting);
+      this.#weigh(waiting, -1);
+      return false;
+    });
+    return taken;
+  }
+
+  /** Takes away and gives everything. */
+  takeAll(): Waiting[] {
+    this.#bytes = 0;
+    this.#purges = 0;
+    return this.#waiting.splice(0);
+  }
+
+  #weigh(waiting: Waiting, sign: 1 | -1): void {
+    if (isChange(waiting)) this.#bytes += sign * waiting.request.bytes;
+    else this.#purges += sign;
+  }
+}
+
+/** Whether it is a put or delete. */
+export function isChange(waiting: Waiting): waiting is WaitingChange {
+  return waiting.request.op !== 'purge';
+}
+
+/** Whether a purge takes what lies under this key, stored by this rule. */
+export function takes(purge: Purge, namespace: string, key: string, rule: string): boolean {
+  if (purge.namespace !== undefined && purge.namespace !== namespace) return false;
+  if (purge.kind === 'key') return key === purge.value;
+  if (purge.kind === 'prefix') return key.startsWith(purge.value);
+  return purge.kind === 'all' || rule === purge.value;
+}
+
+function takesPut(purge: Purge, { namespace, values }: PutRequest): boolean {
+  return takes(purge, namespace, values[0] as string, values[2] as string);
+}

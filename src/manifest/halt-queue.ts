@@ -1,0 +1,145 @@
+import type { CallOptions } from '../body.ts';
+import type { Clock } from '../clock.ts';
+import { ProxyError } from '../errors.ts';
+import type { HaltLease, HaltLock } from './halt-lock.ts';
+
+/** Milliseconds that a lease is good for: far less than any holder may be waited for. */
+const HOLD_MS = 5000;
+const ACQUIRE_TIMEOUT_MS = 10_000;
+
+/** What a lock between processes adds to the queue inside this one. */
+export interface Exclusion {
+  readonly kind: HaltLock['kind'];
+  /** True once it is had; false when another party holds it now. */
+  tryLock(): boolean;
+  unlock(): void;
+  close(): void;
+}
+
+/** How a lock is waited for. */
+export interface HaltQueueOptions {
+  readonly clock: Clock;
+  /** Longest wait for a lease. Absent: 10,000 ms. */
+  readonly acquireTimeoutMs?: number | undefined;
+  /** Between 0 and 1, for the jitter of polling. Absent: `Math.random`. */
+  readonly random?: (() => number) | undefined;
+}
+
+// A timer cannot be set shorter than a millisecond, so that is where polling begins.
+const FIRST_POLL_MS = 1;
+const LAST_POLL_MS = 20;
+
+/** A lock whose waiters queue in order inside the process; the first of them polls what excludes other processes. */
+export class HaltQueue implements HaltLock {
+  readonly kind: HaltLock['kind'];
+  readonly #exclusion: Exclusion;
+  readonly #clock: Clock;
+  readonly #timeoutMs: number;
+  readonly #random: () => number;
+  #tail: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(exclusion: Exclusion, options: HaltQueueOptions) {
+    this.kind = exclusion.kind;
+    this.#exclusion = exclusion;
+    this.#clock = options.clock;
+    this.#timeoutMs = options.acquireTimeoutMs ?? ACQUIRE_TIMEOUT_MS;
+    this.#random = options.random ?? Math.random;
+  }
+
+  async acquire(options: CallOptions = {}): Promise<HaltLease> {
+    const end = new AbortController();
+    const signal = AbortSignal.any([end.signal, ...(options.signal ? [options.signal] : [])]);
+    const before = this.#tail;
+    let leave: () => void = () => {};
+    const left = new Promise<void>((resolve) => {
+      leave = resolve;
+    });
+    this.#tail = before.then(() => left);
+    const timer = setTimeout(() => end.abort(timedOut(this.#timeoutMs)), this.#timeoutMs);
+    try {
+      await orAborted(before, signal);
+      await this.#poll(signal);
+      return this.#lease(leave);
+    } catch (error) {
+      leave();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#exclusion.close();
+  }
+
+  async #poll(signal: AbortSignal): Promise<void> {
+    let wait = FIRST_POLL_MS;
+    for (;;) {
+      throwIfAborted(signal);
+      if (this.#closed)
+        throw new ProxyError('unavailable', 'halt-queue.acquire', 'the lock is closed');
+      if (this.#exclusion.tryLock()) return;
+      const jitter = 0.75 + this.#random() / 2;
+      await this.#clock.sleep(wait * jitter, { signal }).catch(() => {});
+      wait = Math.min(wait * 2, LAST_POLL_MS);
+    }
+  }
+
+  #lease(leave: () => void): HaltLease {
+    const deadline = this.#clock.monotonic() + HOLD_MS;
+    let over = false;
+    return {
+      deadline,
+      assertHeld: () => {
+        if (over || this.#closed)
+          throw new ProxyError('conflict', 'halt-lease.check', 'the lease was given back');
+        if (this.#clock.monotonic() > deadline) {
+          throw new ProxyError(
+            'conflict',
+            'halt-lease.check',
+            `the lease ran out after ${HOLD_MS} ms`,
+          );
+        }
+      },
+      [Symbol.asyncDispose]: async () => {
+        if (over) return;
+        over = true;
+        try {
+          if (!this.#closed) this.#exclusion.unlock();
+        } catch {
+          // Closing the file frees it too; there is nothing else to do here, and a dispose never throws.
+        } finally {
+          leave();
+        }
+      },
+    };
+  }
+}
+
+function timedOut(ms: number): ProxyError {
+  return new ProxyError('timeout', 'halt-queue.acquire', `the lock was not had within ${ms} ms`);
+}
+
+function throwIfAborted(signal: AbortSignal): void {
+  if (!signal.aborted) return;
+  if (signal.reason instanceof ProxyError) throw signal.reason;
+  throw new ProxyError('aborted', 'halt-queue.acquire', 'the wait for the lock was given up', {
+    cause: signal.reason,
+  });
+}
+
+async function orAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  throwIfAborted(signal);
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    signal.addEventListener('abort', done);
+    void promise.then(done);
+  });
+  throwIfAborted(signal);
+}

@@ -1,0 +1,225 @@
+import type { Statement } from 'better-sqlite3';
+import { openDatabase, type SqliteDatabase } from '../sqlite/open-database.ts';
+import type { Entry, EntryPolicy, Jid } from './entry.ts';
+import { AT, endOfPrefix, isIntact, ROW_COLUMNS, type SqlValue, toEntry } from './entry-row.ts';
+import type { JournalRow, PurgeKind } from './manifest.ts';
+
+/** A namespace as the database has it. */
+export interface NamespaceRow {
+  readonly nsid: number;
+  readonly name: string;
+  readonly epoch: string;
+  readonly firstJid: Jid;
+  readonly nextJid: Jid;
+}
+
+/** Rows of a key or of a page: entries that are whole, and variants whose row failed its checksum. */
+export interface ReadEntries {
+  readonly namespace: string;
+  readonly entries: readonly Entry[];
+  readonly broken: readonly { readonly key: string; readonly variant: string }[];
+  /** Rows looked at. */
+  readonly rows: number;
+  /** Key and variant of the last one. Absent: there was none. */
+  readonly last?: readonly [key: string, variant: string] | undefined;
+}
+
+/** Freshness by key and variant, as noted on this node. */
+interface Freshness {
+  readonly jid: Jid;
+  readonly freshUntil: number;
+  readonly staleAt: number;
+  readonly policy: EntryPolicy;
+}
+
+/** A node-local database that is not there is not looked for at every lookup. */
+const FRESHNESS_RETRY_MS = 1000;
+
+/** The read side of the manifest, on connections that cannot write. Synchronous; never waits for a writer. */
+export class ManifestReader {
+  readonly #database: SqliteDatabase;
+  readonly #nodeDatabasePath: string;
+  #nodeDatabase: SqliteDatabase | undefined;
+  readonly #namespaces = new Map<string, NamespaceRow>();
+  readonly #ofKey: Statement;
+  readonly #version: Statement;
+  #freshness: Statement | undefined;
+  #freshnessRetryAt = 0;
+
+  /** Throws SQLite's errors: no file, no schema yet, not a database. */
+  constructor(path: string, nodeDatabasePath: string) {
+    this.#database = openDatabase(path, { readOnly: true });
+    this.#nodeDatabasePath = nodeDatabasePath;
+    try {
+      this.#ofKey = this.#database
+        .prepare(
+          `SELECT ${ROW_COLUMNS.join(', ')} FROM entries WHERE nsid = ? AND key = ? AND deleted = 0`,
+        )
+        .raw();
+      this.#version = this.#database.prepare('PRAGMA data_version').pluck();
+      this.readNamespaces();
+    } catch (error) {
+      this.#database.close();
+      throw error;
+    }
+  }
+
+  /** A number that changes when any other connection has committed. */
+  version(): number {
+    return this.#version.get() as number;
+  }
+
+  /** All namespaces, freshly read. */
+  readNamespaces(): readonly NamespaceRow[] {
+    const rows = this.#database
+      .prepare('SELECT nsid, name, epoch, first_jid, next_jid FROM namespaces ORDER BY name')
+      .raw()
+      .all() as [number, string, string, number, number][];
+    this.#namespaces.clear();
+    for (const [nsid, name, epoch, firstJid, nextJid] of rows) {
+      this.#namespaces.set(name, { nsid, name, epoch, firstJid, nextJid });
+    }
+    return [...this.#namespaces.values()];
+  }
+
+  /** A namespace by name; epoch and nsid are current, the numbers as last read. Absent: there is none. */
+  namespace(name: string): NamespaceRow | undefined {
+    const known = this.#namespaces.get(name);
+    if (known !== undefined) return known;
+    this.readNamespaces();
+    return this.#namespaces.get(name);
+  }
+
+  /** Every variant of a key, newest first. */
+  lookup(namespace: string, key: string): ReadEntries {
+    const found = this.namespace(namespace);
+    if (found === undefined) return { namespace, entries: [], broken: [], rows: 0 };
+    return this.#toEntries(found, this.#ofKey.all(found.nsid, key) as SqlValue[][]);
+  }
+
+  /** Rows after a key and variant, in that order; tombstones left out. */
+  page(
+    namespace: NamespaceRow,
+    prefix: string,
+    after: readonly [string, string] | undefined,
+    limit: number,
+  ): ReadEntries {
+    const end = endOfPrefix(prefix);
+    const rows = this.#database
+      .prepare(
+        `SELECT ${ROW_COLUMNS.join(', ')} FROM entries WHERE nsid = ? AND key >= ? AND deleted = 0
+         ${end === undefined ? '' : 'AND key < ?'} ${after === undefined ? '' : 'AND (key, variant) > (?, ?)'}
+         ORDER BY key, variant LIMIT ?`,
+      )
+      .raw()
+      .all(
+        namespace.nsid,
+        prefix,
+        ...(end === undefined ? [] : [end]),
+        ...(after ?? []),
+        limit,
+      ) as SqlValue[][];
+    return this.#toEntries(namespace, rows, false);
+  }
+
+  journal(namespace: NamespaceRow, since: Jid, limit: number): JournalRow[] {
+    const rows = this.#database
+      .prepare(
+        `SELECT jid, op, key, variant, digest, size, base_jid, change_id, actor, at
+         FROM journal WHERE nsid = ? AND jid > ? ORDER BY jid LIMIT ?`,
+      )
+      .all(namespace.nsid, since, limit) as Record<string, SqlValue>[];
+    return rows.map((row) => toJournalRow(namespace.name, row));
+  }
+
+  purgesSince(
+    namespace: NamespaceRow,
+    since: Jid,
+  ): { readonly jid: Jid; readonly kind: PurgeKind; readonly value: string }[] {
+    return this.#database
+      .prepare('SELECT jid, kind, value FROM purges WHERE nsid = ? AND jid > ? ORDER BY jid')
+      .all(namespace.nsid, since) as { jid: Jid; kind: PurgeKind; value: string }[];
+  }
+
+  names(digest: string): boolean {
+    return (
+      this.#database
+        .prepare('SELECT 1 FROM entries WHERE digest = ? AND deleted = 0 LIMIT 1')
+        .get(digest) !== undefined
+    );
+  }
+
+  close(): void {
+    this.#database.close();
+    this.#nodeDatabase?.close();
+  }
+
+  #toEntries(
+    namespace: NamespaceRow,
+    rows: readonly SqlValue[][],
+    newestFirst = true,
+  ): ReadEntries {
+    const entries: Entry[] = [];
+    const broken: { key: string; variant: string }[] = [];
+    for (const row of rows) {
+      if (isIntact(row)) entries.push(this.#withFreshness(namespace, toEntry(namespace.name, row)));
+      else broken.push({ key: row[AT.key] as string, variant: row[AT.variant] as string });
+    }
+    if (newestFirst) entries.sort((a, b) => b.storedAt - a.storedAt || b.jid - a.jid);
+    const last = rows.at(-1);
+    return {
+      namespace: namespace.name,
+      entries,
+      broken,
+      rows: rows.length,
+      last: last && [last[AT.key] as string, last[AT.variant] as string],
+    };
+  }
+
+  #withFreshness(namespace: NamespaceRow, entry: Entry): Entry {
+    const noted = this.#freshnessOf(namespace.epoch, entry);
+    if (noted === undefined || noted.jid !== entry.jid) return entry;
+    return { ...entry, freshUntil: noted.freshUntil, staleAt: noted.staleAt, policy: noted.policy };
+  }
+
+  #freshnessOf(epoch: string, { key, variant }: Entry): Freshness | undefined {
+    try {
+      if (this.#freshness === undefined) {
+        if (performance.now() < this.#freshnessRetryAt) return undefined;
+        this.#nodeDatabase ??= openDatabase(this.#nodeDatabasePath, { readOnly: true });
+        this.#freshness = this.#nodeDatabase
+          .prepare(
+            'SELECT jid, fresh_until, stale_at, policy FROM freshness WHERE epoch = ? AND key = ? AND variant = ?',
+          )
+          .raw();
+      }
+      const row = this.#freshness.get(epoch, key, variant) as
+        | [number, number, number, string]
+        | undefined;
+      if (row === undefined) return undefined;
+      const [jid, freshUntil, staleAt, policy] = row;
+      return { jid, freshUntil, staleAt, policy: JSON.parse(policy) as EntryPolicy };
+    } catch {
+      this.#freshnessRetryAt = performance.now() + FRESHNESS_RETRY_MS;
+      // Without it an entry is confirmed once more than needed; the node-local database has its own keeper.
+      return undefined;
+    }
+  }
+}
+
+function toJournalRow(namespace: string, row: Record<string, SqlValue>): JournalRow {
+  const { digest, size } = row as { digest: string | null; size: number | null };
+  return {
+    namespace,
+    jid: row['jid'] as number,
+    op: row['op'] as JournalRow['op'],
+    key: row['key'] as string,
+    variant: row['variant'] as string,
+    ...(digest !== null && { digest }),
+    ...(size !== null && { size }),
+    baseJid: row['base_jid'] as number,
+    changeId: row['change_id'] as string,
+    actor: row['actor'] as string,
+    at: row['at'] as number,
+  };
+}

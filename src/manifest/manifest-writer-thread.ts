@@ -1,0 +1,24 @@
+import { workerData } from 'node:worker_threads';
+import { SystemClock } from '../clock.ts';
+import { serveRequests } from '../sqlite/serve-writer.ts';
+import { ManifestWriter } from './manifest-writer.ts';
+import type {
+  WriterEvent,
+  WriterRequest,
+  WriterResponse,
+  WriterSettings,
+} from './writer-protocol.ts';
+
+/** Stretches every transaction, so that a test can look at the lock meanwhile. */
+const DELAY_VARIABLE = 'CAJE_TEST_COMMIT_DELAY_MS';
+
+const notify = serveRequests<WriterRequest, WriterResponse, WriterEvent>(
+  (request) => writer.handle(request),
+  () => writer.close(),
+);
+
+const writer = new ManifestWriter(workerData as WriterSettings, {
+  clock: new SystemClock(),
+  notify,
+  commitDelayMs: Number(process.env[DELAY_VARIABLE] ?? 0),
+});

@@ -1,0 +1,391 @@
+import { randomUUID } from 'node:crypto';
+import type { CallOptions } from '../body.ts';
+import type { Clock } from '../clock.ts';
+import { messageOf, ProxyError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Entry, Jid, NewEntry } from './entry.ts';
+import { entryBytes } from './entry-index.ts';
+import { EntryMemory } from './entry-memory.ts';
+import { pendingEntry, toRowValues } from './entry-row.ts';
+import { FreshnessNotes } from './freshness-notes.ts';
+import { JournalFollower } from './journal-follower.ts';
+import type {
+  Change,
+  ChangeListener,
+  CommitResult,
+  DeleteChange,
+  EntryPage,
+  JournalPage,
+  ListOptions,
+  Manifest,
+  ManifestHealth,
+  Purge,
+  PurgeKind,
+  PurgeResult,
+  PutChange,
+  Refresh,
+} from './manifest.ts';
+import { assertWritable } from './manifest-database.ts';
+import { journalPage, listEntries } from './manifest-pages.ts';
+import type { ReadEntries } from './manifest-reader.ts';
+import { ReaderAccess } from './reader-access.ts';
+import { WriterClient } from './writer-client.ts';
+import type {
+  ChangeResponse,
+  DeleteRequest,
+  PurgeResponse,
+  WriterSettings,
+} from './writer-protocol.ts';
+
+/** How often a change made by another process is looked for. */
+const FOLLOW_MS = 50;
+const PURGE_TIMEOUT_MS = 10_000;
+/** Bytes of a delete in the queue, roughly. */
+const DELETE_BYTES = 200;
+
+/** How a manifest is made; `openManifest` fills in the defaults. */
+export interface SqliteManifestOptions extends WriterSettings {
+  readonly indexBytes: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+/** The manifest in one SQLite file: answered from memory, else from a connection that only reads, written by a thread. */
+export class SqliteManifest implements Manifest {
+  readonly #options: SqliteManifestOptions;
+  readonly #memory: EntryMemory;
+  readonly #writer: WriterClient;
+  readonly #reader: ReaderAccess;
+  readonly #follower: JournalFollower;
+  readonly #freshness: FreshnessNotes;
+  readonly #listeners = new Set<ChangeListener>();
+  /** Namespaces that a fill of this process may belong to, in the database or not yet. */
+  readonly #namespaces = new Set<string>();
+  #timer: NodeJS.Timeout | undefined;
+
+  /** Use `openManifest`. */
+  constructor(options: SqliteManifestOptions) {
+    const { path, nodeDatabasePath, lock, acquireTimeoutMs, clock, log, metrics } = options;
+    this.#options = options;
+    this.#memory = new EntryMemory(options.indexBytes);
+    this.#writer = new WriterClient(
+      { path, nodeDatabasePath, lock, acquireTimeoutMs },
+      { clock, log, metrics, onReplaced: () => this.#restart() },
+    );
+    this.#reader = new ReaderAccess({
+      path,
+      nodeDatabasePath,
+      onDamage: () => this.reportDamage(),
+    });
+    this.#freshness = new FreshnessNotes((rows, expired) => this.#writer.freshness(rows, expired));
+    this.#follower = new JournalFollower({
+      isOwn: (changeId) => this.#memory.pending.has(changeId),
+      changed: (namespace, key) => this.#changed(namespace, key),
+      purged: (namespace, kind, value, jid) => this.#purged(namespace, kind, value, jid),
+      reset: (namespace) => this.#reset(namespace),
+    });
+  }
+
+  /** Opens the database and begins to follow it. Throws `conflict` when its schema is newer than this caje. */
+  async open(): Promise<void> {
+    await this.#writer.open();
+    this.#reader.read((reader) => this.#follower.start(reader));
+    this.#timer = setInterval(() => this.#follow(), FOLLOW_MS).unref();
+  }
+
+  peek(namespace: string, key: string): readonly Entry[] | undefined {
+    return this.#memory.index.get(namespace, key);
+  }
+
+  async lookup(namespace: string, key: string): Promise<readonly Entry[]> {
+    return this.#lookup(namespace, key);
+  }
+
+  position(namespace: string): Jid {
+    this.#namespaces.add(namespace);
+    return this.#follower.position(namespace);
+  }
+
+  async commit(changes: readonly Change[]): Promise<readonly CommitResult[]> {
+    return await Promise.all(
+      changes.map((change) => (change.op === 'put' ? this.#put(change) : this.#delete(change))),
+    );
+  }
+
+  refresh(entry: Entry, refresh: Refresh): void {
+    const { namespace, key } = entry;
+    const current = this.#memory.refresh(entry, refresh, this.#lookup(namespace, key));
+    if (current === undefined || this.#memory.index.isHeld(current)) return;
+    this.#notify(namespace, key);
+    const put = this.#memory.pending.putOf(current);
+    if (put === undefined) this.#noteFreshness(current);
+    else put.refreshed = true;
+  }
+
+  hold(entry: NewEntry, baseJid?: Jid): void {
+    if (this.#memory.purges.refuses(entry.namespace, entry.key, entry.rule, baseJid)) return;
+    this.#memory.hold(entry, this.#lookup(entry.namespace, entry.key), this.#options.clock.now());
+    this.#notify(entry.namespace, entry.key);
+  }
+
+  async purge(purge: Purge, options: CallOptions = {}): Promise<PurgeResult> {
+    if (purge.namespace !== undefined) this.#namespaces.add(purge.namespace);
+    this.#memory.beginPurge(purge, this.#options.clock.now());
+    this.#notifyPurge(purge.kind, purge.value, purge.namespace);
+    const written = this.#writePurge(purge);
+    const late = AbortSignal.timeout(PURGE_TIMEOUT_MS);
+    const response = await orGivenUp(
+      written,
+      AbortSignal.any([late, ...(options.signal ? [options.signal] : [])]),
+    );
+    if (response === undefined) {
+      throw new ProxyError(
+        'unavailable',
+        'sqlite-manifest.purge',
+        'the node stopped before the purge was written',
+      );
+    }
+    return { entries: response.entries, jids: response.jids };
+  }
+
+  async list(options: ListOptions): Promise<EntryPage> {
+    return await listEntries(options, this.#reader, (read) => {
+      this.#deleteBroken(read);
+      return read.entries.flatMap((entry) => this.#visible(entry.namespace, entry.key, [entry]));
+    });
+  }
+
+  async journal(namespace: string, since: string, limit: number): Promise<JournalPage> {
+    return journalPage(this.#reader, namespace, since, limit);
+  }
+
+  async isReferenced(digest: string): Promise<boolean> {
+    if (this.#memory.pending.names(digest) || this.#memory.index.holdsDigest(digest)) return true;
+    // Who cannot read must not say that a body may go.
+    return this.#reader.read((reader) => reader.names(digest)) ?? true;
+  }
+
+  onChange(listener: ChangeListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  health(): ManifestHealth {
+    let problem = this.#writer.problem;
+    try {
+      assertWritable(this.#options.path);
+    } catch (error) {
+      problem ??= messageOf(error);
+    }
+    return { ...(problem !== undefined && { problem }), pending: this.#writer.pending };
+  }
+
+  /** Has the database checked, and put aside if it is damaged. */
+  reportDamage(): void {
+    this.#writer.reportDamage();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#freshness.flush();
+    await this.#writer[Symbol.asyncDispose]();
+    this.#reader.close();
+  }
+
+  #lookup(namespace: string, key: string): readonly Entry[] {
+    const known = this.#memory.index.get(namespace, key);
+    if (known !== undefined) return known;
+    const read = this.#reader.read((reader) => reader.lookup(namespace, key));
+    if (read !== undefined) this.#deleteBroken(read);
+    const entries = this.#visible(namespace, key, read?.entries ?? []);
+    if (read !== undefined && entries.length > 0) this.#memory.index.set(namespace, key, entries);
+    return entries;
+  }
+
+  #visible(namespace: string, key: string, stored: readonly Entry[]): readonly Entry[] {
+    const noted = stored.map((entry) => this.#freshness.applyTo(entry));
+    return this.#memory.overlay(namespace, key, noted, this.#options.clock.now());
+  }
+
+  async #put({ entry, changeId, baseJid, actor }: PutChange): Promise<CommitResult> {
+    const { namespace, key } = entry;
+    const { clock, metrics } = this.#options;
+    this.#namespaces.add(namespace);
+    if (this.#memory.purges.refuses(namespace, key, entry.rule, baseJid)) return this.#refused();
+    const bytes = entryBytes(entry);
+    if (!this.#writer.hasRoom(bytes)) {
+      metrics.count('changes_dropped_total');
+      return { outcome: 'dropped' };
+    }
+    const at = clock.now();
+    const put = this.#memory.put(pendingEntry(entry, at), changeId, this.#lookup(namespace, key));
+    this.#notify(namespace, key);
+    const values = toRowValues(entry, at);
+    const response = await this.#writer.change({
+      op: 'put',
+      namespace,
+      changeId,
+      baseJid,
+      actor,
+      at,
+      values,
+      bytes,
+    });
+    if (response.outcome === 'committed') {
+      const written = this.#memory.written(put, response.jid, response.firstSeenAt);
+      this.#follower.advance(namespace, response.jid, response.jid);
+      if (put.refreshed) this.#noteFreshness(written);
+      return put.purged ? this.#refused() : { outcome: 'committed', jid: response.jid };
+    }
+    this.#memory.undone(put);
+    this.#notify(namespace, key);
+    return response.outcome === 'purged' ? this.#refused() : this.#dropped(response);
+  }
+
+  #refused(): CommitResult {
+    this.#options.metrics.count('stash_refused_total');
+    return { outcome: 'purged' };
+  }
+
+  #dropped(response: ChangeResponse & { readonly outcome: 'dropped' }): CommitResult {
+    this.#options.metrics.count('changes_dropped_total');
+    return response;
+  }
+
+  async #delete({ namespace, key, variant, changeId, actor }: DeleteChange): Promise<CommitResult> {
+    return await this.#writeDelete({
+      ...{ op: 'delete', namespace, key, variant, changeId, actor },
+      ...{ at: this.#options.clock.now(), bytes: DELETE_BYTES },
+    });
+  }
+
+  async #writeDelete(request: DeleteRequest): Promise<CommitResult> {
+    const { namespace, key, variant, changeId } = request;
+    const pending = this.#memory.delete(namespace, key, variant, changeId);
+    this.#notify(namespace, key);
+    const response = await this.#writer.change(request);
+    this.#memory.pending.remove(namespace, key, pending);
+    if (response.outcome === 'committed') {
+      this.#follower.advance(namespace, response.jid, response.jid);
+      return { outcome: 'committed', jid: response.jid };
+    }
+    this.#memory.index.delete(namespace, key);
+    this.#notify(namespace, key);
+    return response.outcome === 'dropped' ? this.#dropped(response) : response;
+  }
+
+  /** Goes on after the caller gave up waiting: a purge stays in force until it is written. */
+  async #writePurge(purge: Purge): Promise<PurgeResponse | undefined> {
+    const { clock, metrics } = this.#options;
+    const namespaces = [...this.#namespaces];
+    const response = await this.#writer.purge({
+      op: 'purge',
+      changeId: randomUUID(),
+      purge,
+      namespaces,
+      at: clock.now(),
+    });
+    if (response === undefined) return undefined;
+    for (const [namespace, jid] of Object.entries(response.jids)) {
+      this.#memory.purges.note(namespace, purge, jid);
+      this.#follower.advance(namespace, jid, response.last[namespace] ?? jid);
+    }
+    this.#memory.endPurge(purge);
+    metrics.count('purges_total', purge.kind);
+    this.#notifyPurge(purge.kind, purge.value, purge.namespace);
+    return response;
+  }
+
+  #noteFreshness({ namespace, key, variant, jid, freshUntil, staleAt, policy }: Entry): void {
+    const epoch = this.#reader.read((reader) => reader.namespace(namespace)?.epoch);
+    if (epoch === undefined) return;
+    this.#freshness.note(namespace, {
+      epoch,
+      key,
+      variant,
+      jid,
+      freshUntil,
+      staleAt,
+      policy: JSON.stringify(policy),
+    });
+  }
+
+  #deleteBroken({ broken, namespace }: ReadEntries): void {
+    for (const { key, variant } of broken) {
+      this.#options.metrics.count('corrupt_rows_total');
+      this.#options.log.warn(
+        { namespace, key },
+        'a row of the manifest failed its checksum and is removed',
+      );
+      void this.#writeDelete({
+        ...{
+          op: 'delete',
+          namespace,
+          key,
+          variant,
+          changeId: randomUUID(),
+          actor: 'checksum',
+          broken: true,
+        },
+        ...{ at: this.#options.clock.now(), bytes: DELETE_BYTES },
+      });
+    }
+  }
+
+  #follow(): void {
+    if (this.#reader.isReplaced()) return this.#restart();
+    this.#reader.read((reader) => this.#follower.follow(reader));
+  }
+
+  #restart(): void {
+    this.#reader.close();
+    for (const namespace of this.#follower.restart()) this.#reset(namespace);
+    this.#reader.read((reader) => this.#follower.start(reader));
+  }
+
+  #changed(namespace: string, key: string): void {
+    this.#memory.index.delete(namespace, key);
+    this.#notify(namespace, key);
+  }
+
+  #purged(namespace: string, kind: PurgeKind, value: string, jid: Jid): void {
+    this.#memory.purges.note(namespace, { kind, value }, jid);
+    this.#notifyPurge(kind, value, namespace);
+  }
+
+  #reset(namespace: string): void {
+    this.#memory.index.clear();
+    this.#notify(namespace, undefined);
+  }
+
+  #notifyPurge(kind: PurgeKind, value: string, only: string | undefined): void {
+    const key = kind === 'key' ? value : undefined;
+    for (const namespace of only === undefined ? this.#namespaces : [only])
+      this.#notify(namespace, key);
+  }
+
+  #notify(namespace: string, key: string | undefined): void {
+    for (const listener of this.#listeners) listener(namespace, key);
+  }
+}
+
+/** The promise, or `timeout` or `aborted` as the signal says; the work behind it goes on. */
+async function orGivenUp<Result>(promise: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  return await new Promise<Result>((resolve, reject) => {
+    const giveUp = (): void => {
+      const kind = (signal.reason as Error).name === 'TimeoutError' ? 'timeout' : 'aborted';
+      reject(
+        new ProxyError(
+          kind,
+          'sqlite-manifest.purge',
+          'the purge is in force here and not written yet; it stays in the queue',
+        ),
+      );
+    };
+    if (signal.aborted) return giveUp();
+    signal.addEventListener('abort', giveUp, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp));
+  });
+}

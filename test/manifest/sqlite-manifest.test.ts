@@ -1,0 +1,15 @@
+import { manifestContract } from '../contract/manifest.ts';
+import { openIn, tempFolder } from '../support/manifest-fixtures.ts';
+
+for (const lock of ['local', 'none'] as const) {
+  manifestContract(`SqliteManifest with lock ${lock}`, async () => {
+    const folder = await tempFolder();
+    const manifest = await openIn(folder.path, { lock });
+    const dispose = manifest[Symbol.asyncDispose].bind(manifest);
+    manifest[Symbol.asyncDispose] = async () => {
+      await dispose();
+      await folder[Symbol.asyncDispose]();
+    };
+    return manifest;
+  });
+}
