@@ -3,13 +3,13 @@ import { demoFetcherType } from './demo-fetcher-type.ts';
 import { createFetcherTypes } from './fetchers/fetcher-types.ts';
 import { createProtocolTypes } from './protocol/protocol-types.ts';
 import { createStasherTypes } from './stashers/stasher-types.ts';
-import { backendTypes } from './storage/backend-types.ts';
+import { createBackendTypes } from './storage/backend-types.ts';
 
 /** Every component type that comes with caje. */
 export const builtinTypes: readonly ComponentType[] = [
   ...createFetcherTypes(),
   demoFetcherType,
-  ...backendTypes,
+  ...createBackendTypes(),
   ...createStasherTypes(),
   ...createProtocolTypes(),
 ] as readonly ComponentType[];

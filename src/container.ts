@@ -7,7 +7,7 @@ import type { Config } from './config/config.ts';
 import { START_DEMO, type StartDemo } from './demo-fetcher-type.ts';
 import { FETCH_LIMIT, FetchLimit } from './fetchers/fetch-limit.ts';
 import type { Logger } from './log.ts';
-import { openManifest } from './manifest/sqlite-manifest.ts';
+import { openManifest } from './manifest/open-manifest.ts';
 import { Metrics } from './metrics.ts';
 import type { NodeIdentity } from './node-identity.ts';
 import { PURGER } from './protocol/protocol-types.ts';
