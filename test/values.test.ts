@@ -150,7 +150,7 @@ describe('secret', () => {
   });
 
   it('is never empty', () => {
-    for (const wrong of ['', 5, {}, { file: 'a', more: 1 }, null]) {
+    for (const wrong of ['', 5, {}, null]) {
       expect(secret().safeParse(wrong).error?.issues[0]?.message).to.equal(
         'expected a text that is not empty, or { file: PATH }',
       );

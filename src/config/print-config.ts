@@ -79,5 +79,5 @@ function inUnits({ default: value, examples }: JsonSchema): unknown {
 /** A default as the table and the documentation show it. */
 export function textOf(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(', ');
-  return isMapping(value) ? JSON.stringify(value) : String(value);
+  return isMapping(value) || value === '' ? JSON.stringify(value) : String(value);
 }

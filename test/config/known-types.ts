@@ -1,5 +1,5 @@
+import { builtinTypes } from '../../src/builtin-types.ts';
 import type { ComponentType } from '../../src/component.ts';
-import { configTypes } from '../fixtures/config-types.ts';
 
-/** The component types that the files below test/fixtures/config are checked with. */
-export const knownTypes: readonly ComponentType[] = configTypes;
+/** The component types that the files below test/fixtures/config and the documentation are checked with. */
+export const knownTypes: readonly ComponentType[] = builtinTypes;
