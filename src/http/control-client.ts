@@ -56,18 +56,19 @@ function isLines(response: IncomingMessage): boolean {
 }
 
 async function* items(response: IncomingMessage): AsyncGenerator<unknown> {
-  let failure: unknown;
-  response.on('error', (error) => {
-    failure = error;
-  });
+  const lines = createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY });
   try {
-    for await (const line of createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY })) {
+    for await (const line of lines) {
       const { item, error } = JSON.parse(line) as { item?: unknown; error?: unknown };
       if (error !== undefined) throw errorOf(error);
       yield item;
     }
-    if (!response.complete) throw new ProxyError('unavailable', 'control-client', 'the node broke off', { cause: failure });
+    if (!response.complete) throw new ProxyError('unavailable', 'control-client', 'the node broke off its answer');
+  } catch (error) {
+    if (error instanceof ProxyError || (error instanceof Error && error.name === 'AbortError')) throw error;
+    throw new ProxyError('unavailable', 'control-client', 'the node broke off its answer', { cause: error });
   } finally {
+    lines.close();
     response.destroy();
   }
 }
