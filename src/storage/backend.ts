@@ -96,4 +96,3 @@ export interface Backend extends Getter, Saver, Lister, Deleter, AsyncDisposable
 export function isRecoverer(backend: object): backend is Recoverer {
   return 'recover' in backend && typeof backend.recover === 'function';
 }
-

@@ -22,7 +22,12 @@ const FILE_MODE = 0o640;
 const FOLDER_MODE = 0o750;
 const TEMP_FOLDER = 'tmp';
 /** Out of these, a file that cannot be opened says nothing about the file itself. */
-const OUT_OF_RESOURCES: ReadonlySet<string | undefined> = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN']);
+const OUT_OF_RESOURCES: ReadonlySet<string | undefined> = new Set([
+  'EMFILE',
+  'ENFILE',
+  'ENOMEM',
+  'EAGAIN',
+]);
 
 /**
  * Files named by the digest of what they hold, `<first two characters>/<digest>`, and a folder for those on their way.
@@ -55,6 +60,7 @@ export class BlobFolder {
       await this.#rename(digest, from).catch(async (error: unknown) => {
         if (codeOf(error) !== 'EXDEV') throw error;
         // The spool lies on another file system: only a copy can be renamed.
+        await this.prepare();
         from = this.tempPath();
         await copyFile(file, from, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
         await syncFile(from, size);
@@ -80,7 +86,11 @@ export class BlobFolder {
           written += chunk.length;
         }
         if (written !== size || hash.digest('hex') !== digest) {
-          throw new ProxyError('integrity', 'blob-folder.write', `${digest}: other bytes came than were sealed`);
+          throw new ProxyError(
+            'integrity',
+            'blob-folder.write',
+            `${digest}: other bytes came than were sealed`,
+          );
         }
       } finally {
         await file.close();
@@ -118,12 +128,17 @@ export class BlobFolder {
   async open(digest: Digest, size: number): Promise<FileSource> {
     let file: FileHandle;
     try {
-      file = await open(this.pathOf(digest), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      file = await open(
+        this.pathOf(digest),
+        constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
+      );
     } catch (error) {
       const code = codeOf(error);
       if (code === 'ENOENT') throw error;
       const kind = OUT_OF_RESOURCES.has(code) ? 'unavailable' : 'integrity';
-      throw new ProxyError(kind, 'blob-folder.open', `${digest} cannot be opened: ${code}`, { cause: error });
+      throw new ProxyError(kind, 'blob-folder.open', `${digest} cannot be opened: ${code}`, {
+        cause: error,
+      });
     }
     try {
       const stats = await file.stat();
@@ -224,7 +239,8 @@ class FileSource implements BlockSource {
     while (filled < length) {
       const position = index * BLOCK_SIZE + filled;
       const { bytesRead } = await this.#read(block, filled, length - filled, position);
-      if (bytesRead === 0) throw new ProxyError('integrity', 'blob-folder.read', 'the file ends too early');
+      if (bytesRead === 0)
+        throw new ProxyError('integrity', 'blob-folder.read', 'the file ends too early');
       filled += bytesRead;
     }
     return block;
@@ -235,12 +251,19 @@ class FileSource implements BlockSource {
     return this.#closed;
   }
 
-  async #read(block: Buffer, offset: number, length: number, position: number): Promise<{ bytesRead: number }> {
+  async #read(
+    block: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ bytesRead: number }> {
     try {
       return await this.#file.read(block, offset, length, position);
     } catch (error) {
       // A sector that cannot be read is as good as damaged: a refill writes it anew.
-      throw new ProxyError('integrity', 'blob-folder.read', `cannot be read: ${codeOf(error)}`, { cause: error });
+      throw new ProxyError('integrity', 'blob-folder.read', `cannot be read: ${codeOf(error)}`, {
+        cause: error,
+      });
     }
   }
 }
@@ -255,7 +278,8 @@ async function syncFile(path: string, size: number): Promise<void> {
   try {
     const stats = await file.stat();
     const problem = problemOf(stats, size);
-    if (problem !== undefined) throw new ProxyError('integrity', 'blob-folder.publish', `the spool file ${problem}`);
+    if (problem !== undefined)
+      throw new ProxyError('integrity', 'blob-folder.publish', `the spool file ${problem}`);
     await file.sync();
   } finally {
     await file.close();

@@ -31,7 +31,8 @@ export class BodyCache {
 
   /** Keeps a body whose digest was checked; one above 1 MiB is not kept. */
   set(digest: Digest, body: Buffer): void {
-    if (this.#bodies === undefined || body.length > MAX_CACHED_BODY || this.#bodies.has(digest)) return;
+    if (this.#bodies === undefined || body.length > MAX_CACHED_BODY || this.#bodies.has(digest))
+      return;
     // A view would keep the whole buffer behind it alive.
     this.#bodies.set(digest, body.buffer.byteLength === body.length ? body : copyOf(body));
   }

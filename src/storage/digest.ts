@@ -54,7 +54,9 @@ export function impliedBlocks(digest: Digest, size: number): Buffer | undefined 
 /** Whether a block hashes to entry `index` of a list of block digests. */
 export function isBlockIntact(block: Uint8Array, blocks: Buffer, index: number): boolean {
   const found = hash('sha256', block, 'buffer');
-  return blocks.compare(found, 0, DIGEST_BYTES, index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES) === 0;
+  return (
+    blocks.compare(found, 0, DIGEST_BYTES, index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES) === 0
+  );
 }
 
 /** Digest, size and block digests of a stream of bytes, whatever the size of its chunks. */

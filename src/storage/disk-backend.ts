@@ -60,7 +60,8 @@ export class DiskBackend implements Backend, Recoverer {
   async stat(digest: Digest, { signal }: CallOptions = {}): Promise<Stat | undefined> {
     checkSignal(signal, 'disk-backend.stat');
     const row = this.#database.blob(this.name, digest);
-    if (row === undefined || (row.place === 0 && !(await this.#folder.has(digest, row.size)))) return undefined;
+    if (row === undefined || (row.place === 0 && !(await this.#folder.has(digest, row.size))))
+      return undefined;
     return toStat(row);
   }
 
@@ -88,9 +89,13 @@ export class DiskBackend implements Backend, Recoverer {
   async put(incoming: Incoming, options: CallOptions = {}): Promise<Stat> {
     const sealed = await sealedOf(incoming, 'disk-backend.put', options);
     return await this.#lock.run(sealed.digest, async () => {
-      const kept = await this.stat(sealed.digest, options);
+      // A small body is written again as cheaply as it is looked up.
+      const kept = sealed.size > SMALL_BODY ? await this.stat(sealed.digest, options) : undefined;
       if (kept !== undefined) return kept;
-      return await this.#gate.run('disk-backend.put', async () => await this.#store(sealed, incoming, options));
+      return await this.#gate.run(
+        'disk-backend.put',
+        async () => await this.#store(sealed, incoming, options),
+      );
     });
   }
 
@@ -111,7 +116,8 @@ export class DiskBackend implements Backend, Recoverer {
       const row = this.#database.blob(this.name, digest);
       const isDropped = await this.#database.drop(this.name, digest);
       this.#options.cache?.delete(digest);
-      if (row?.place === 0) await this.#translated('delete', async () => await this.#folder.remove(digest));
+      if (row?.place === 0)
+        await this.#translated('delete', async () => await this.#folder.remove(digest));
       return isDropped;
     });
   }
@@ -136,9 +142,10 @@ export class DiskBackend implements Backend, Recoverer {
     if (problem !== undefined && !mayProbe) return { problem };
     try {
       await this.#gate.run('disk-backend.health', async () => {
-        await this.#space.admit(0);
+        await this.#translated('health', async () => await this.#admit(0));
         // As many bytes as were refused: a nearly full disk still takes a few.
-        if (problem !== undefined) await this.#translated('health', async () => await this.#probe());
+        if (problem !== undefined)
+          await this.#translated('health', async () => await this.#probe());
       });
       return {};
     } catch (error) {
@@ -151,7 +158,7 @@ export class DiskBackend implements Backend, Recoverer {
   }
 
   async #probe(): Promise<void> {
-    await this.#space.admit(this.#refusedSize);
+    await this.#admit(this.#refusedSize);
     await this.#folder.probe(Math.min(this.#refusedSize, BLOCK_SIZE));
   }
 
@@ -160,8 +167,7 @@ export class DiskBackend implements Backend, Recoverer {
     const modifiedAt = this.#options.clock.now();
     try {
       return await this.#translated('put', async () => {
-        await this.#folder.prepare();
-        await this.#space.admit(size);
+        await this.#admit(size);
         if (size <= SMALL_BODY) {
           const body = await bytesOfIncoming(incoming, sealed, options);
           await this.#database.put(this.name, { digest, size, blocks, modifiedAt, body });
@@ -177,6 +183,16 @@ export class DiskBackend implements Backend, Recoverer {
     } catch (error) {
       this.#refusedSize = size;
       throw error;
+    }
+  }
+
+  async #admit(size: number): Promise<void> {
+    try {
+      await this.#space.admit(size);
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error;
+      await this.#folder.prepare();
+      await this.#space.admit(size);
     }
   }
 
@@ -197,7 +213,11 @@ export class DiskBackend implements Backend, Recoverer {
       read: async (): Promise<Buffer> => {
         const body = this.#database.smallBody(row.place);
         if (body?.length === row.size) return body;
-        throw new ProxyError('integrity', 'disk-backend.read', `${row.digest} is not whole in the node database`);
+        throw new ProxyError(
+          'integrity',
+          'disk-backend.read',
+          `${row.digest} is not whole in the node database`,
+        );
       },
       close: async () => {},
     };
@@ -208,13 +228,18 @@ export class DiskBackend implements Backend, Recoverer {
       return await this.#folder.open(row.digest, row.size);
     } catch (error) {
       if (codeOf(error) === 'ENOENT') await this.#discard(row, 'missing_blobs_total', error);
-      else if (kindOf(error) === 'integrity') await this.#discard(row, 'corrupt_blobs_total', error);
+      else if (kindOf(error) === 'integrity')
+        await this.#discard(row, 'corrupt_blobs_total', error);
       else throw error;
       return undefined;
     }
   }
 
-  async #discard(row: BlobRow, counter: 'corrupt_blobs_total' | 'missing_blobs_total', error: unknown): Promise<void> {
+  async #discard(
+    row: BlobRow,
+    counter: 'corrupt_blobs_total' | 'missing_blobs_total',
+    error: unknown,
+  ): Promise<void> {
     const { digest, modifiedAt } = row;
     const { metrics, log, cache } = this.#options;
     await this.#lock.run(digest, async () => {

@@ -5,7 +5,11 @@ import { digestOf } from './digest.ts';
 import { checkSignal } from './verified-body.ts';
 
 /** What `incoming.sealed` resolves with, or `aborted` as soon as the caller gives up. */
-export async function sealedOf(incoming: Incoming, op: string, { signal }: CallOptions): Promise<Sealed> {
+export async function sealedOf(
+  incoming: Incoming,
+  op: string,
+  { signal }: CallOptions,
+): Promise<Sealed> {
   checkSignal(signal, op);
   if (signal === undefined) return await incoming.sealed;
   let onAbort = (): void => {};
@@ -27,7 +31,11 @@ export async function sealedOf(incoming: Incoming, op: string, { signal }: CallO
 }
 
 /** All bytes of a sealed body that is small enough for memory. Throws `integrity` when they are not what was sealed. */
-export async function bytesOfIncoming(incoming: Incoming, sealed: Sealed, options: CallOptions): Promise<Buffer> {
+export async function bytesOfIncoming(
+  incoming: Incoming,
+  sealed: Sealed,
+  options: CallOptions,
+): Promise<Buffer> {
   const known = incoming.bytes;
   if (known?.length === sealed.size) return known;
   const chunks: Buffer[] = [];
@@ -39,5 +47,9 @@ export async function bytesOfIncoming(incoming: Incoming, sealed: Sealed, option
   }
   const bytes = Buffer.concat(chunks);
   if (length === sealed.size && digestOf(bytes) === sealed.digest) return bytes;
-  throw new ProxyError('integrity', 'incoming-bytes.read', `${sealed.digest}: other bytes came than were sealed`);
+  throw new ProxyError(
+    'integrity',
+    'incoming-bytes.read',
+    `${sealed.digest}: other bytes came than were sealed`,
+  );
 }

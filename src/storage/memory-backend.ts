@@ -64,10 +64,14 @@ export class MemoryBackend implements Backend {
     const { digest, size, blocks } = await sealedOf(incoming, op, options);
     const there = this.#kept.get(digest);
     if (there !== undefined) return toStat(there);
-    const pieces = incoming.bytes?.length === size ? cut(incoming.bytes) : await read(incoming, size, options);
+    const pieces =
+      incoming.bytes?.length === size ? cut(incoming.bytes) : await read(incoming, size, options);
     checkSignal(options.signal, op);
-    const isWhole = pieces.length === blockCount(size) && pieces.every((piece, index) => isBlockIntact(piece, blocks, index));
-    if (!isWhole) throw new ProxyError('integrity', op, `${digest}: other bytes came than were sealed`);
+    const isWhole =
+      pieces.length === blockCount(size) &&
+      pieces.every((piece, index) => isBlockIntact(piece, blocks, index));
+    if (!isWhole)
+      throw new ProxyError('integrity', op, `${digest}: other bytes came than were sealed`);
     const kept = { digest, size, blocks, pieces, modifiedAt: this.#options.clock.now() };
     this.#kept.set(digest, kept);
     return toStat(kept);

@@ -27,7 +27,9 @@ export function createNodeWriter(
        modified_at = excluded.modified_at, last_used = excluded.last_used`,
   );
   const dropRow = database.prepare('DELETE FROM blobs WHERE backend = ? AND digest = ?');
-  const useRow = database.prepare('UPDATE blobs SET last_used = ? WHERE backend = ? AND digest = ?');
+  const useRow = database.prepare(
+    'UPDATE blobs SET last_used = ? WHERE backend = ? AND digest = ?',
+  );
 
   const placeBody = (body: Uint8Array | null, found: number): number => {
     if (body === null) {
@@ -54,7 +56,8 @@ export function createNodeWriter(
     return dropRow.run(write.backend, digest).changes > 0;
   };
   const use = (write: BlobsUsed): boolean => {
-    for (const digest of write.digests) useRow.run(write.at, write.backend, Buffer.from(digest, 'hex'));
+    for (const digest of write.digests)
+      useRow.run(write.at, write.backend, Buffer.from(digest, 'hex'));
     return true;
   };
   const run = (write: NodeWrite): boolean => {

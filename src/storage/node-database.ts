@@ -1,4 +1,12 @@
-import { closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import type { Clock } from '../clock.ts';
 import type { ServiceKey } from '../component.ts';
@@ -83,11 +91,15 @@ export class NodeDatabase implements AsyncDisposable {
     this.#log = options.log;
     this.#reader = openDatabase(options.path, { readOnly: true });
     const columns = 'SELECT digest, size, blocks, place, modified_at FROM blobs';
-    this.#find = this.#reader.prepare<[string, Buffer], Row>(`${columns} WHERE backend = ? AND digest = ?`);
+    this.#find = this.#reader.prepare<[string, Buffer], Row>(
+      `${columns} WHERE backend = ? AND digest = ?`,
+    );
     this.#page = this.#reader.prepare<[string, Buffer, number], Row>(
       `${columns} WHERE backend = ? AND digest > ? ORDER BY digest LIMIT ?`,
     );
-    this.#body = this.#reader.prepare<[number], Buffer>('SELECT body FROM small_bodies WHERE id = ?').pluck();
+    this.#body = this.#reader
+      .prepare<[number], Buffer>('SELECT body FROM small_bodies WHERE id = ?')
+      .pluck();
     this.#writer = new WriterThread<NodeWrite, boolean>({
       entry: workerEntry(new URL('./node-database-writer.ts', import.meta.url)),
       workerData: { path: options.path },
@@ -197,7 +209,10 @@ export class NodeDatabase implements AsyncDisposable {
   #mark(error: unknown): void {
     if (this.#isMarked || !isDamaged(error)) return;
     this.#isMarked = true;
-    this.#log.error({ path: this.path, reason: messageOf(error) }, 'node database is damaged; the next start replaces it');
+    this.#log.error(
+      { path: this.path, reason: messageOf(error) },
+      'node database is damaged; the next start replaces it',
+    );
     try {
       writeFileSync(markerOf(this.path), '');
     } catch {
@@ -244,5 +259,7 @@ function trimmed(bytes: Buffer): Uint8Array {
 
 function failed(verb: string, path: string, cause: unknown): ProxyError {
   if (cause instanceof ProxyError) return cause;
-  return new ProxyError('unavailable', `node-database.${verb}`, `${path}: ${messageOf(cause)}`, { cause });
+  return new ProxyError('unavailable', `node-database.${verb}`, `${path}: ${messageOf(cause)}`, {
+    cause,
+  });
 }

@@ -30,12 +30,17 @@ export class StoreGate {
 
   /**
    * Runs a call unless the store is known to fail; then throws `unavailable` at once. A call that fails with
-   * `unavailable` or `timeout` closes the gate, one that succeeds opens it.
+   * `unavailable` or `timeout` closes the gate (`closes` may leave some of these out), one that succeeds opens it.
    */
-  async run<T>(op: string, call: () => Promise<T>): Promise<T> {
+  async run<T>(
+    op: string,
+    call: () => Promise<T>,
+    closes: (error: ProxyError) => boolean = () => true,
+  ): Promise<T> {
     const isProbe = this.#problem !== undefined;
     if (isProbe) {
-      if (!this.mayProbe) throw new ProxyError('unavailable', op, this.#problem ?? '', { retryAfter: 1 });
+      if (!this.mayProbe)
+        throw new ProxyError('unavailable', op, this.#problem ?? '', { retryAfter: 1 });
       this.#isProbing = true;
       this.#probedAt = this.#clock.monotonic();
     }
@@ -44,7 +49,7 @@ export class StoreGate {
       this.#problem = undefined;
       return result;
     } catch (error) {
-      if (error instanceof ProxyError && (error.kind === 'unavailable' || error.kind === 'timeout')) this.fail(error);
+      if (isOutage(error) && closes(error)) this.fail(error);
       throw error;
     } finally {
       if (isProbe) this.#isProbing = false;
@@ -56,4 +61,8 @@ export class StoreGate {
     if (this.#problem === undefined) this.#probedAt = this.#clock.monotonic();
     this.#problem = messageOf(error);
   }
+}
+
+function isOutage(error: unknown): error is ProxyError {
+  return error instanceof ProxyError && (error.kind === 'unavailable' || error.kind === 'timeout');
 }

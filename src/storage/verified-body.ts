@@ -34,9 +34,14 @@ export function checkRange(range: ByteRange | undefined, size: number): void {
 /** Throws `aborted` (or what the signal carries) when the caller is gone. */
 export function checkSignal(signal: AbortSignal | undefined, op: string): void {
   if (signal?.aborted !== true) return;
-  throw new ProxyError(kindOf(signal.reason) === 'timeout' ? 'timeout' : 'aborted', op, 'the caller gave up', {
-    cause: signal.reason,
-  });
+  throw new ProxyError(
+    kindOf(signal.reason) === 'timeout' ? 'timeout' : 'aborted',
+    op,
+    'the caller gave up',
+    {
+      cause: signal.reason,
+    },
+  );
 }
 
 /** An open body whose bytes lie in memory, verified; `body` is made only if asked for. */
@@ -60,7 +65,10 @@ export function openedBytes(stat: Stat, bytes: Buffer): Opened {
  * Absent: the first block is damaged; `damaged` was called. A later one makes the stream fail with `integrity`.
  * Throws `range`, and what the source throws but `integrity`.
  */
-export async function openVerified(kept: KeptBody, options: OpenOptions = {}): Promise<Opened | undefined> {
+export async function openVerified(
+  kept: KeptBody,
+  options: OpenOptions = {},
+): Promise<Opened | undefined> {
   const { source, size } = kept;
   let opened = false;
   try {
@@ -156,7 +164,11 @@ class BlockReader {
     const index = this.#index++;
     const { blocks, verify, digest } = this.#kept;
     if (verify && !isBlockIntact(block, blocks, index)) {
-      throw new ProxyError('integrity', 'verified-body.read', `block ${index} of ${digest} is damaged`);
+      throw new ProxyError(
+        'integrity',
+        'verified-body.read',
+        `block ${index} of ${digest} is damaged`,
+      );
     }
     const offset = index * BLOCK_SIZE;
     const start = Math.max(this.#range.start - offset, 0);

@@ -125,7 +125,9 @@ export function backendContract(name: string, create: () => Promise<BackendFixtu
       for (const size of [1 * KIB, 2 * MIB, 9 * MIB]) {
         const bytes = seededBytes(size);
         const stats = await Promise.all(Array.from({ length: 8 }, async () => await put(bytes)));
-        expect(new Set(stats.map(({ digest }) => digest))).to.deep.equal(new Set([digestOf(bytes)]));
+        expect(new Set(stats.map(({ digest }) => digest))).to.deep.equal(
+          new Set([digestOf(bytes)]),
+        );
         await expectBytes(bytes);
       }
       expect((await listed(backend)).length).to.equal(3);
@@ -210,7 +212,10 @@ export function backendContract(name: string, create: () => Promise<BackendFixtu
     it('lists in order of digest, from any digest on, over more than one page', async () => {
       const digests: string[] = [];
       for (let start = 0; start < 1100; start += 50) {
-        const some = Array.from({ length: 50 }, async (_, index) => await put(Buffer.from(`body ${start + index}`)));
+        const some = Array.from(
+          { length: 50 },
+          async (_, index) => await put(Buffer.from(`body ${start + index}`)),
+        );
         digests.push(...(await Promise.all(some)).map(({ digest }) => digest));
       }
       digests.sort();

@@ -1,4 +1,14 @@
-import { mkdir, open, readdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import {
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
@@ -8,7 +18,11 @@ import { silentLogger } from '../../src/log.ts';
 import { Metrics } from '../../src/metrics.ts';
 import { processIdentity } from '../../src/process-identity.ts';
 import { type Digest, digestBytes, digestOf } from '../../src/storage/digest.ts';
-import { DiskBackend, type DiskBackendOptions, SMALL_BODY } from '../../src/storage/disk-backend.ts';
+import {
+  DiskBackend,
+  type DiskBackendOptions,
+  SMALL_BODY,
+} from '../../src/storage/disk-backend.ts';
 import { NodeDatabase } from '../../src/storage/node-database.ts';
 import { backendContract, contentOf, failureOf } from '../contract/backend.ts';
 import { incomingOf } from '../support/incoming.ts';
@@ -33,7 +47,11 @@ async function openDisk(options: Partial<DiskBackendOptions> = {}): Promise<Disk
   const root = join(folder.path, 'blobs');
   const metrics = new Metrics();
   const start = async (): Promise<{ backend: DiskBackend; database: NodeDatabase }> => {
-    const database = await NodeDatabase.open({ path: join(folder.path, 'node.db'), clock, log: silentLogger });
+    const database = await NodeDatabase.open({
+      path: join(folder.path, 'node.db'),
+      clock,
+      log: silentLogger,
+    });
     const keepFree = { kind: 'bytes', bytes: 0 } as const;
     const common = { name: 'local', root, database, clock, log: silentLogger, metrics, keepFree };
     return { database, backend: new DiskBackend({ ...common, ...options }) };
@@ -134,9 +152,11 @@ describe('DiskBackend', () => {
   it('keeps small bodies in the node database alone', async () => {
     await using disk = await openDisk();
     await disk.backend.put(incomingOf(seededBytes(SMALL_BODY)));
-    expect(await readdir(disk.root)).to.deep.equal(['tmp']);
+    const folders = async (): Promise<string[]> =>
+      (await readdir(disk.root).catch(() => [])).filter((name) => name !== 'tmp');
+    expect(await folders()).to.deep.equal([]);
     await disk.backend.put(incomingOf(seededBytes(SMALL_BODY + 1)));
-    expect((await readdir(disk.root)).length).to.equal(2);
+    expect((await folders()).length).to.equal(1);
   });
 
   const damages: Record<string, (path: string, other: string) => Promise<void>> = {
@@ -209,7 +229,9 @@ describe('DiskBackend', () => {
   it('refuses a write that would leave too little free space', async () => {
     await using disk = await openDisk({ keepFree: { kind: 'share', share: 1 } });
     for (const size of [100, 100_000]) {
-      expect(kindOf(await failureOf(disk.backend.put(incomingOf(seededBytes(size)))))).to.equal('unavailable');
+      expect(kindOf(await failureOf(disk.backend.put(incomingOf(seededBytes(size)))))).to.equal(
+        'unavailable',
+      );
     }
     expect((await disk.backend.health()).problem).to.match(/keepFree/);
   });
@@ -218,7 +240,9 @@ describe('DiskBackend', () => {
     await using disk = await openDisk();
     await writeFile(disk.root, 'a file in its place');
     const file = join(disk.folder, 'spool-1');
-    expect(kindOf(await failureOf(disk.backend.put(incomingOf(seededBytes(100_000), { file }))))).to.equal('unavailable');
+    expect(
+      kindOf(await failureOf(disk.backend.put(incomingOf(seededBytes(100_000), { file })))),
+    ).to.equal('unavailable');
     expect((await disk.backend.health()).problem).to.be.a('string');
     expect(await disk.backend.open(digestOf(seededBytes(100_000)))).to.equal(undefined);
     await rm(disk.root);
@@ -229,7 +253,8 @@ describe('DiskBackend', () => {
     await disk.backend.recover();
     const temp = join(disk.root, 'tmp');
     const own = `${processIdentity()}.own`;
-    for (const name of [own, '999999999-1.gone', `${process.pid}-1.earlier`, 'nonsense']) await writeFile(join(temp, name), 'x');
+    for (const name of [own, '999999999-1.gone', `${process.pid}-1.earlier`, 'nonsense'])
+      await writeFile(join(temp, name), 'x');
     expect(await disk.backend.recover()).to.equal(3);
     expect(await readdir(temp)).to.deep.equal([own]);
     expect(disk.metrics.value('recovered_total')).to.equal(3);
@@ -249,6 +274,8 @@ describe('DiskBackend', () => {
     expect(await backend.recover()).to.equal(1);
     expect((await contentOf(await backend.open(digestOf(whole)))).equals(whole)).to.equal(true);
     expect(await backend.stat(digestOf(broken))).to.equal(undefined);
-    expect((await readdir(disk.folder)).some((name) => name.startsWith('node.db.damaged-'))).to.equal(true);
+    expect(
+      (await readdir(disk.folder)).some((name) => name.startsWith('node.db.damaged-')),
+    ).to.equal(true);
   });
 });

@@ -6,7 +6,12 @@ import { backendContract } from '../contract/backend.ts';
 
 backendContract('memory', async () => {
   const metrics = new Metrics();
-  const backend = new MemoryBackend({ name: 'memory', clock: new SystemClock(), log: silentLogger, metrics });
+  const backend = new MemoryBackend({
+    name: 'memory',
+    clock: new SystemClock(),
+    log: silentLogger,
+    metrics,
+  });
   return {
     backend,
     leftovers: async () => [],

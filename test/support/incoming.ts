@@ -9,7 +9,11 @@ import { digestOf } from '../../src/storage/digest.ts';
 export function sealedBytes(bytes: Buffer): Sealed {
   const blocks: Buffer[] = [];
   for (let from = 0; from < bytes.length; from += BLOCK_SIZE) {
-    blocks.push(createHash('sha256').update(bytes.subarray(from, from + BLOCK_SIZE)).digest());
+    blocks.push(
+      createHash('sha256')
+        .update(bytes.subarray(from, from + BLOCK_SIZE))
+        .digest(),
+    );
   }
   return { digest: digestOf(bytes), size: bytes.length, blocks: Buffer.concat(blocks) };
 }
@@ -53,7 +57,9 @@ export class GrowingBody implements Incoming {
   }
 
   get bytes(): Buffer | undefined {
-    return this.#options.inMemory === true && this.#end === 'sealed' ? this.#options.bytes : undefined;
+    return this.#options.inMemory === true && this.#end === 'sealed'
+      ? this.#options.bytes
+      : undefined;
   }
 
   /** Lets `count` more bytes arrive. */
@@ -106,6 +112,9 @@ export class GrowingBody implements Incoming {
 }
 
 /** A body that is already whole. */
-export function incomingOf(bytes: Buffer, options: Omit<GrowingBodyOptions, 'bytes'> = {}): GrowingBody {
+export function incomingOf(
+  bytes: Buffer,
+  options: Omit<GrowingBodyOptions, 'bytes'> = {},
+): GrowingBody {
   return new GrowingBody({ bytes, ...options }).seal();
 }

@@ -1,0 +1,131 @@
+import { createHash } from 'node:crypto';
+import type { ByteRange, CallOptions } from '../body.ts';
+import { ProxyError } from '../errors.ts';
+import type { S3Objects, S3Part } from './s3-objects.ts';
+
+const MIB = 1024 * 1024;
+/** Bodies up to this size are written by one call; it is also the size of the first parts. */
+export const PART_SIZE: number = 8 * MIB;
+/** From this part on they are larger, so that 10,000 parts (the most that S3 takes) hold 350 GiB. */
+const GROWN_FROM = 5000;
+const GROWN_PART_SIZE = 64 * MIB;
+const MAX_PARTS = 10_000;
+/** Parts on their way at once; with the one being filled it bounds the memory of an upload. */
+const PARALLEL = 2;
+
+/** What was uploaded. */
+export interface Uploaded {
+  readonly parts: readonly S3Part[];
+  /** Bytes. */
+  readonly size: number;
+  /** SHA-256 in hex. */
+  readonly digest: string;
+}
+
+/** Reads a body piece by piece of a wanted size. */
+export class PieceReader {
+  readonly #chunks: AsyncIterator<Buffer>;
+  #rest: Buffer = Buffer.alloc(0);
+
+  constructor(body: AsyncIterable<Buffer>) {
+    this.#chunks = body[Symbol.asyncIterator]();
+  }
+
+  /** The next `size` bytes; fewer only at the end, none after it. */
+  async next(size: number): Promise<Buffer> {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    while (length < size) {
+      if (this.#rest.length === 0) {
+        const next = await this.#chunks.next();
+        if (next.done === true) break;
+        this.#rest = next.value;
+      }
+      const taken = this.#rest.subarray(0, size - length);
+      this.#rest = this.#rest.subarray(taken.length);
+      chunks.push(taken);
+      length += taken.length;
+    }
+    return Buffer.concat(chunks, length);
+  }
+}
+
+/** Sends a body as the parts of an upload, while it arrives: what was `read` already, then what `pieces` gives. */
+export async function uploadParts(
+  objects: S3Objects,
+  to: { readonly key: string; readonly id: string },
+  read: readonly Buffer[],
+  pieces: PieceReader,
+  { signal }: CallOptions,
+): Promise<Uploaded> {
+  const parts: S3Part[] = [];
+  const hash = createHash('sha256');
+  const underway = new Set<Promise<void>>();
+  // One part that fails ends the others too.
+  const stop = new AbortController();
+  const options = {
+    signal: signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]),
+  };
+  const next = async (number: number): Promise<Buffer> =>
+    read[number - 1] ?? (await pieces.next(number < GROWN_FROM ? PART_SIZE : GROWN_PART_SIZE));
+  let size = 0;
+  try {
+    for (let number = 1; ; number++) {
+      const piece = await next(number);
+      if (piece.length === 0) break;
+      if (number > MAX_PARTS)
+        throw new ProxyError('too-large', 's3-upload.parts', `more than ${MAX_PARTS} parts`);
+      hash.update(piece);
+      size += piece.length;
+      const sent = objects.uploadPart(to.key, to.id, number, piece, options).then((part) => {
+        parts[number - 1] = part;
+        underway.delete(sent);
+      });
+      underway.add(sent);
+      sent.catch(() => undefined);
+      if (underway.size >= PARALLEL) await Promise.race(underway);
+    }
+    await Promise.all(underway);
+    return { parts, size, digest: hash.digest('hex') };
+  } catch (error) {
+    stop.abort();
+    await Promise.allSettled(underway);
+    throw error;
+  }
+}
+
+/** Copies an object within the bucket on the server, in ranges of at most `limit` bytes if it is larger than that. */
+export async function copyObject(
+  objects: S3Objects,
+  copy: {
+    readonly from: string;
+    readonly to: string;
+    readonly size: number;
+    readonly limit: number;
+  },
+  options: CallOptions,
+): Promise<void> {
+  const { from, to, size, limit } = copy;
+  if (size <= limit) return await objects.copy(from, to, options);
+  const id = await objects.beginUpload(to, options, true);
+  try {
+    const parts: S3Part[] = [];
+    for (const range of rangesOf(size, limit)) {
+      parts.push(await objects.copyPart(from, range, to, id, parts.length + 1, options));
+    }
+    await objects.completeUpload(to, id, parts, options);
+  } catch (error) {
+    await objects.abortUpload(to, id).catch(() => undefined);
+    throw error;
+  }
+}
+
+function rangesOf(size: number, limit: number): ByteRange[] {
+  const count = Math.ceil(size / limit);
+  // Equal ranges: the store refuses a small one that is not the last.
+  const length = Math.ceil(size / count);
+  return Array.from({ length: count }, (_, index) => ({
+    start: index * length,
+    end: Math.min((index + 1) * length, size) - 1,
+  }));
+}
