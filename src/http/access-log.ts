@@ -6,7 +6,8 @@ import { exchangeOf } from './exchange.ts';
 /** Longest text of a request that is repeated in a line, in characters. */
 const MAX_TEXT = 2048;
 /** Names of query parameters whose values are credentials. */
-const SECRET = /token|secret|passw|passphrase|signature|credential|session|api[-_]?key|access[-_]?key|^(?:auth|key|sig|sid|code|jwt)$/i;
+const SECRET =
+  /token|secret|passw|passphrase|signature|credential|session|api[-_]?key|access[-_]?key|^(?:auth|key|sig|sid|code|jwt)$/i;
 // JSON escapes C0 controls itself; these would still reach a terminal: DEL, C1, line separators, direction marks.
 const UNSAFE = /[\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
@@ -14,13 +15,23 @@ const UNSAFE = /[\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufef
 export function loggableUrl(url: string): string {
   const query = url.indexOf('?');
   const head = (query < 0 ? url : url.slice(0, query)).replace(/^(\w+:)?\/\/[^/@]*@/, '$1//***@');
-  const whole = query < 0 ? head : `${head}?${url.slice(query + 1).split('&').map(maskPair).join('&')}`;
+  const whole =
+    query < 0
+      ? head
+      : `${head}?${url
+          .slice(query + 1)
+          .split('&')
+          .map(maskPair)
+          .join('&')}`;
   return loggableText(whole);
 }
 
 /** Text of a stranger, fit for a log line and a terminal. */
 export function loggableText(text: string): string {
-  const safe = text.replace(UNSAFE, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  const safe = text.replace(
+    UNSAFE,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
   return safe.length > MAX_TEXT ? `${safe.slice(0, MAX_TEXT)}…` : safe;
 }
 
@@ -55,7 +66,10 @@ export class AccessLog {
     const exchange = exchangeOf(res);
     const kind = exchange.error === undefined ? undefined : kindOf(exchange.error);
     const gone = !res.writableFinished;
-    const failed = kind !== undefined && kind !== 'aborted' && (res.statusCode >= 500 || (gone && res.headersSent));
+    const failed =
+      kind !== undefined &&
+      kind !== 'aborted' &&
+      (res.statusCode >= 500 || (gone && res.headersSent));
     if (!this.#every && !failed) return;
     const fields = {
       requestId: exchange.requestId,
@@ -78,7 +92,10 @@ export class AccessLog {
 }
 
 function errorFields(error: unknown): object {
-  const cause = error instanceof Error && error.cause !== undefined ? loggableText(messageOf(error.cause)) : undefined;
+  const cause =
+    error instanceof Error && error.cause !== undefined
+      ? loggableText(messageOf(error.cause))
+      : undefined;
   return {
     error: kindOf(error),
     op: error instanceof ProxyError ? error.op : undefined,

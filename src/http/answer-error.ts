@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
-import type { Logger } from '../log.ts';
 import { kindOf } from '../errors.ts';
+import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { exchangeOf } from './exchange.ts';
 import type { ErrorFormat } from './problem.ts';
@@ -18,7 +18,12 @@ export interface ErrorSink {
  * The one way out for anything thrown while a request was answered: counted, noted for the access log, and sent; or,
  * where fields are out already, the connection is cut. A client that left is no error of ours.
  */
-export function answerError(error: unknown, res: ServerResponse, sink: ErrorSink, format: ErrorFormat = 'json'): void {
+export function answerError(
+  error: unknown,
+  res: ServerResponse,
+  sink: ErrorSink,
+  format: ErrorFormat = 'json',
+): void {
   const exchange = exchangeOf(res);
   exchange.error = error;
   exchange.requestId ??= newRequestId();
@@ -32,6 +37,7 @@ export function answerError(error: unknown, res: ServerResponse, sink: ErrorSink
   sink.metrics.count('request_errors_total', kind);
   if (kind === 'loop') sink.metrics.count('loops_total');
   exchange.phase ??= PROBLEMS[kind].phase;
-  const extra: [string, string][] = error instanceof RangeNotSatisfiable ? [['Content-Range', `bytes */${error.size}`]] : [];
+  const extra: [string, string][] =
+    error instanceof RangeNotSatisfiable ? [['Content-Range', `bytes */${error.size}`]] : [];
   exchange.bytes = sendProblem(res, problemOf(error), exchange.requestId, format, extra);
 }

@@ -32,7 +32,9 @@ export interface AppOptions extends AppBase {
   readonly nodeId: string;
   readonly clock: Clock;
   /** Told of each answer before it is sent, so that a fast path can repeat it. */
-  readonly noted?: ((req: IncomingMessage, response: ProtocolResponse, rule: string) => void) | undefined;
+  readonly noted?:
+    | ((req: IncomingMessage, response: ProtocolResponse, rule: string) => void)
+    | undefined;
 }
 
 /** What node:http calls for a request; never throws. */
@@ -47,8 +49,11 @@ export function createApp(options: AppOptions): Handler {
 export function createHandler(base: AppBase, middlewares: readonly Middleware[]): Handler {
   const app = new Koa();
   // Koa reports what its own writing of small bodies meets; everything else is caught below.
-  app.on('error', (error: unknown) => base.log.debug({ error: messageOf(error) }, 'connection ended early'));
-  for (const middleware of [identify(base.trusts), catchErrors(base), ...middlewares]) app.use(middleware);
+  app.on('error', (error: unknown) =>
+    base.log.debug({ error: messageOf(error) }, 'connection ended early'),
+  );
+  for (const middleware of [identify(base.trusts), catchErrors(base), ...middlewares])
+    app.use(middleware);
   const callback = app.callback();
   return (req, res) => void callback(req, res);
 }
@@ -56,7 +61,10 @@ export function createHandler(base: AppBase, middlewares: readonly Middleware[])
 function identify(trusts: TrustCheck): Middleware {
   return async (ctx, next) => {
     const given = ctx.req.headers['x-request-id'];
-    exchangeOf(ctx.res).requestId = requestIdOf(given, given !== undefined && trusts(ctx.req.socket.remoteAddress));
+    exchangeOf(ctx.res).requestId = requestIdOf(
+      given,
+      given !== undefined && trusts(ctx.req.socket.remoteAddress),
+    );
     await next();
   };
 }

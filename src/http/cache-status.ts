@@ -32,7 +32,8 @@ export function statusOfCache(report: CacheReport, own = false): string {
   const forward = report.forward ?? (own ? undefined : FORWARD[report.phase]);
   if (forward !== undefined) parameters.set('fwd', new Token(forward));
   else if (report.phase === 'hit' || report.phase === 'stale') parameters.set('hit', true);
-  if (forward !== undefined && report.forwardStatus !== undefined) parameters.set('fwd-status', report.forwardStatus);
+  if (forward !== undefined && report.forwardStatus !== undefined)
+    parameters.set('fwd-status', report.forwardStatus);
   if (report.ttl !== undefined) parameters.set('ttl', Math.trunc(report.ttl));
   if (forward !== undefined && report.stored === true) parameters.set('stored', true);
   if (report.collapsed === true) parameters.set('collapsed', true);

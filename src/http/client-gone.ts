@@ -5,7 +5,8 @@ import { ProxyError } from '../errors.ts';
 export function clientGone(res: ServerResponse): AbortSignal {
   const gone = new AbortController();
   const check = (): void => {
-    if (!res.writableFinished) gone.abort(new ProxyError('aborted', 'client-gone', 'the client left'));
+    if (!res.writableFinished)
+      gone.abort(new ProxyError('aborted', 'client-gone', 'the client left'));
   };
   if (res.destroyed || res.socket?.destroyed === true) check();
   else res.once('close', check);

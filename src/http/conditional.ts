@@ -1,4 +1,4 @@
-import { HeaderList } from '../headers.ts';
+import type { HeaderList } from '../headers.ts';
 import { parseHttpDate } from '../protocol/http-date.ts';
 
 /** One entity tag, weak or strong, of a list (RFC 9110 §8.8.3). */
@@ -6,8 +6,21 @@ const ENTITY_TAG = /\s*(?:,\s*)*((?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")\s*(?=,|$)/
 
 /** Fields of the selected answer that a 304 carries (RFC 9110 §15.4.5), and those that say where it comes from. */
 const NOT_MODIFIED_FIELDS = new Set([
-  'cache-control', 'content-location', 'date', 'etag', 'expires', 'vary', 'age', 'via', 'cache-status', 'x-cache',
-  'cdn-cache-control', 'last-modified', 'access-control-allow-origin', 'access-control-allow-credentials', 'access-control-expose-headers',
+  'cache-control',
+  'content-location',
+  'date',
+  'etag',
+  'expires',
+  'vary',
+  'age',
+  'via',
+  'cache-status',
+  'x-cache',
+  'cdn-cache-control',
+  'last-modified',
+  'access-control-allow-origin',
+  'access-control-allow-credentials',
+  'access-control-expose-headers',
 ]);
 
 /**
@@ -33,7 +46,11 @@ export function notModifiedFields(headers: HeaderList): HeaderList {
 }
 
 /** Whether If-Range allows a part of this answer: a strong tag, or the exact and strong date (RFC 9110 §13.1.5). */
-export function allowsPart(ifRange: string | undefined, response: HeaderList, now: number): boolean {
+export function allowsPart(
+  ifRange: string | undefined,
+  response: HeaderList,
+  now: number,
+): boolean {
   if (ifRange === undefined) return true;
   const validator = ifRange.trim();
   if (validator.startsWith('"')) return validator === response.get('ETag');
@@ -51,7 +68,8 @@ function matchesTag(list: string, tag: string | undefined): boolean {
   if (list.trim() === '*') return true;
   if (tag === undefined) return false;
   const own = opaque(tag);
-  for (const [, candidate] of list.matchAll(ENTITY_TAG)) if (candidate !== undefined && opaque(candidate) === own) return true;
+  for (const [, candidate] of list.matchAll(ENTITY_TAG))
+    if (candidate !== undefined && opaque(candidate) === own) return true;
   return false;
 }
 

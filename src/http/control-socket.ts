@@ -47,9 +47,17 @@ export interface ControlSocket extends AsyncDisposable {
 export async function openControlSocket(options: ControlSocketOptions): Promise<ControlSocket> {
   const { path, handlers, log } = options;
   if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
-    throw new ProxyError('invalid', 'control-socket.open', `the path ${path} is longer than the ${MAX_SOCKET_PATH} bytes a socket may have: choose a shorter data folder`);
+    throw new ProxyError(
+      'invalid',
+      'control-socket.open',
+      `the path ${path} is longer than the ${MAX_SOCKET_PATH} bytes a socket may have: choose a shorter data folder`,
+    );
   if (await answers(path))
-    throw new ProxyError('conflict', 'control-socket.open', `another caje runs with this data folder: it answers at ${path}`);
+    throw new ProxyError(
+      'conflict',
+      'control-socket.open',
+      `another caje runs with this data folder: it answers at ${path}`,
+    );
   await unlink(path).catch((error: unknown) => {
     if (codeOf(error) !== 'ENOENT') throw unusable(path, error);
   });
@@ -102,8 +110,19 @@ async function listen(server: Server, path: string): Promise<void> {
 
 function unusable(path: string, cause: unknown): ProxyError {
   const code = codeOf(cause);
-  if (code === 'EADDRINUSE') return new ProxyError('conflict', 'control-socket.open', `another caje has just opened ${path}`, { cause });
-  return new ProxyError('unavailable', 'control-socket.open', `cannot use ${path}: ${code ?? messageOf(cause)}`, { cause });
+  if (code === 'EADDRINUSE')
+    return new ProxyError(
+      'conflict',
+      'control-socket.open',
+      `another caje has just opened ${path}`,
+      { cause },
+    );
+  return new ProxyError(
+    'unavailable',
+    'control-socket.open',
+    `cannot use ${path}: ${code ?? messageOf(cause)}`,
+    { cause },
+  );
 }
 
 async function answer(
@@ -112,11 +131,16 @@ async function answer(
   handlers: ControlSocketOptions['handlers'],
   log: Logger,
 ): Promise<void> {
-  const name = req.url?.startsWith(CONTROL_PREFIX) === true ? req.url.slice(CONTROL_PREFIX.length) : '';
+  const name =
+    req.url?.startsWith(CONTROL_PREFIX) === true ? req.url.slice(CONTROL_PREFIX.length) : '';
   try {
     const handler = Object.hasOwn(handlers, name) ? handlers[name] : undefined;
     if (req.method !== 'POST' || handler === undefined)
-      throw new ProxyError('not-found', 'control-socket', `the running node does not know "${name}": is it of another version?`);
+      throw new ProxyError(
+        'not-found',
+        'control-socket',
+        `the running node does not know "${name}": is it of another version?`,
+      );
     const signal = clientGone(res);
     const output = await handler(await readInput(req), { signal });
     if (isStream(output)) {
@@ -129,7 +153,8 @@ async function answer(
     res.end(body);
   } catch (error) {
     const requestId = newRequestId();
-    if (kindOf(error) === 'internal') log.error({ requestId, call: name, detail: messageOf(error) }, 'control call failed');
+    if (kindOf(error) === 'internal')
+      log.error({ requestId, call: name, detail: messageOf(error) }, 'control call failed');
     sendProblem(res, problemOf(error), requestId);
   }
 }
@@ -152,7 +177,12 @@ async function readInput(req: IncomingMessage): Promise<unknown> {
   let size = 0;
   for await (const chunk of req as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > MAX_INPUT) throw new ProxyError('too-large', 'control-socket.input', `an input has at most ${MAX_INPUT} bytes`);
+    if (size > MAX_INPUT)
+      throw new ProxyError(
+        'too-large',
+        'control-socket.input',
+        `an input has at most ${MAX_INPUT} bytes`,
+      );
     chunks.push(chunk);
   }
   if (size === 0) return undefined;

@@ -19,9 +19,17 @@ export interface Sender {
 }
 
 /** Fields that speak for a client or steer an origin: dropped unless the sender is trusted, since nothing is keyed by them. */
-const SPOKEN_FOR = /^(?:forwarded|x-(?:forwarded-.*|real-ip|client-ip|cluster-client-ip|host|original-.*|rewrite-.*|http-method(?:-override)?|method-override)|true-client-ip|cf-connecting-ip|fastly-client-ip)$/;
+const SPOKEN_FOR =
+  /^(?:forwarded|x-(?:forwarded-.*|real-ip|client-ip|cluster-client-ip|host|original-.*|rewrite-.*|http-method(?:-override)?|method-override)|true-client-ip|cf-connecting-ip|fastly-client-ip)$/;
 /** Fields that this node writes itself into what it sends upstream. */
-const WRITTEN_HERE = new Set(['via', 'cdn-loop', 'forwarded', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host']);
+const WRITTEN_HERE = new Set([
+  'via',
+  'cdn-loop',
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-forwarded-host',
+]);
 
 /** Whether a field of a client goes on as it is; `name` in lower case. */
 export function passesOn(name: string, trusted: boolean): boolean {
@@ -32,13 +40,19 @@ export function passesOn(name: string, trusted: boolean): boolean {
  * The Via, CDN-Loop, X-Forwarded-* and Forwarded fields of what goes upstream: the sender's own (where they count) with ours
  * behind (RFC 9110 §7.6.3, RFC 8586, RFC 7239). Throws `loop` when this node, or more than `MAX_HOPS` nodes, had the request before.
  */
-export function forwardingFields(headers: HeaderList, sender: Sender, address: PublicAddress, nodeId: string): HeaderList {
+export function forwardingFields(
+  headers: HeaderList,
+  sender: Sender,
+  address: PublicAddress,
+  nodeId: string,
+): HeaderList {
   const via = headers.get('Via');
   const loop = headers.get('CDN-Loop');
   refuseLoop(viaNodes(via), nodeId);
   refuseLoop(loopNodes(loop), nodeId);
   const remote = sender.remoteAddress ?? 'unknown';
-  const said = (name: string): string | undefined => (sender.trusted ? headers.get(name) : undefined);
+  const said = (name: string): string | undefined =>
+    sender.trusted ? headers.get(name) : undefined;
   const forwarded = `for=${forwardedNode(remote)};host=${quoted(address.host)};proto=${address.scheme}`;
   return new HeaderList([
     ['Via', joined(via, `1.${sender.minorVersion} ${nodeId}`)],
@@ -51,17 +65,26 @@ export function forwardingFields(headers: HeaderList, sender: Sender, address: P
 }
 
 function refuseLoop(nodes: readonly string[], nodeId: string): void {
-  if (nodes.includes(nodeId)) throw new ProxyError('loop', 'forwarding', 'the request passed this node before');
+  if (nodes.includes(nodeId))
+    throw new ProxyError('loop', 'forwarding', 'the request passed this node before');
   if (nodes.filter((node) => node.startsWith(NODE_PREFIX)).length >= MAX_HOPS)
-    throw new ProxyError('loop', 'forwarding', `the request passed ${MAX_HOPS} nodes before this one`);
+    throw new ProxyError(
+      'loop',
+      'forwarding',
+      `the request passed ${MAX_HOPS} nodes before this one`,
+    );
 }
 
 function viaNodes(via: string | undefined): string[] {
-  return via === undefined ? [] : via.split(',').map((entry) => (entry.trim().split(/\s+/)[1] ?? '').toLowerCase());
+  return via === undefined
+    ? []
+    : via.split(',').map((entry) => (entry.trim().split(/\s+/)[1] ?? '').toLowerCase());
 }
 
 function loopNodes(loop: string | undefined): string[] {
-  return loop === undefined ? [] : loop.split(',').map((entry) => (entry.split(';')[0] ?? '').trim().toLowerCase());
+  return loop === undefined
+    ? []
+    : loop.split(',').map((entry) => (entry.split(';')[0] ?? '').trim().toLowerCase());
 }
 
 function joined(before: string | undefined, own: string): string {

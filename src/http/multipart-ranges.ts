@@ -12,11 +12,18 @@ export interface MultipartRanges {
 }
 
 /** A multipart/byteranges message (RFC 9110 §14.6). `contentType`: of the body. Absent: it has none. */
-export function multipartRanges(ranges: readonly ByteRange[], size: number, contentType: string | undefined): MultipartRanges {
+export function multipartRanges(
+  ranges: readonly ByteRange[],
+  size: number,
+  contentType: string | undefined,
+): MultipartRanges {
   const boundary = randomUUID();
   const typeLine = contentType === undefined ? '' : `Content-Type: ${contentType}\r\n`;
   const heads = ranges.map(({ start, end }) =>
-    Buffer.from(`\r\n--${boundary}\r\n${typeLine}Content-Range: bytes ${start}-${end}/${size}\r\n\r\n`, 'latin1'),
+    Buffer.from(
+      `\r\n--${boundary}\r\n${typeLine}Content-Range: bytes ${start}-${end}/${size}\r\n\r\n`,
+      'latin1',
+    ),
   );
   const tail = Buffer.from(`\r\n--${boundary}--\r\n`);
   const parts = ranges.reduce((sum, { start, end }) => sum + end - start + 1, 0);

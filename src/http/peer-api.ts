@@ -46,7 +46,12 @@ export function createPeerApi(options: PeerApiOptions): Handler {
   const router = new Router();
   router.get(PEER_RESOURCE, answerPeer(options));
   const resource = router.routes() as unknown as Middleware;
-  return createHandler(options, [options.routes, requireToken(options.tokens, options.metrics), resource, notFound]);
+  return createHandler(options, [
+    options.routes,
+    requireToken(options.tokens, options.metrics),
+    resource,
+    notFound,
+  ]);
 }
 
 function requireToken(tokens: readonly PeerToken[], metrics: Metrics): Middleware {
@@ -87,12 +92,21 @@ function answerPeer(options: PeerApiOptions): Middleware {
     }
     exchange.phase = response.report.phase;
     options.metrics.count('requests_total', response.report.phase);
-    exchange.bytes = await sendToPeer(response, res, { request, nodeId: options.nodeId, clock: options.clock, signal });
+    exchange.bytes = await sendToPeer(response, res, {
+      request,
+      nodeId: options.nodeId,
+      clock: options.clock,
+      signal,
+    });
   };
 }
 
 /** Absent: only what is kept was wanted, and nothing is. */
-async function handle(match: RuleMatch, request: ProtocolRequest, signal: AbortSignal): Promise<ProtocolResponse | undefined> {
+async function handle(
+  match: RuleMatch,
+  request: ProtocolRequest,
+  signal: AbortSignal,
+): Promise<ProtocolResponse | undefined> {
   try {
     const response = await match.rule.protocol.handle(request, { signal });
     if (!request.onlyIfCached || KEPT.has(response.report.phase)) return response;
@@ -120,20 +134,34 @@ interface PeerRequest {
 function readPeerRequest(req: IncomingMessage, nodeId: string): PeerRequest {
   const sent = HeaderList.fromRaw(req.rawHeaders);
   const method = sent.get('Caje-Method') ?? 'GET';
-  if (!METHODS.has(method)) throw new ProxyError('invalid', 'peer-api.read', 'Caje-Method must be GET or HEAD');
+  if (!METHODS.has(method))
+    throw new ProxyError('invalid', 'peer-api.read', 'Caje-Method must be GET or HEAD');
   const [, scheme, authority, rest] = TARGET.exec(sent.get('Caje-Target') ?? '') ?? [];
   if (scheme === undefined || authority === undefined || rest === undefined)
-    throw new ProxyError('invalid', 'peer-api.read', 'Caje-Target must be one absolute http or https URL');
+    throw new ProxyError(
+      'invalid',
+      'peer-api.read',
+      'Caje-Target must be one absolute http or https URL',
+    );
   const address = addressOf(scheme.toLowerCase() === 'https' ? 'https' : 'http', authority, rest);
   // The sender showed a token, so what it says of its own client is believed.
   const base = toProtocolRequest(req, { address, target: address.target, trusted: true, nodeId });
   return {
     address,
-    request: { ...base, method, headers: withoutPeerFields(base.headers), onlyIfCached: sent.get('Caje-Fill') !== '1' },
+    request: {
+      ...base,
+      method,
+      headers: withoutPeerFields(base.headers),
+      onlyIfCached: sent.get('Caje-Fill') !== '1',
+    },
   };
 }
 
-function addressOf(scheme: PublicAddress['scheme'], authority: string, rest: string): PublicAddress {
+function addressOf(
+  scheme: PublicAddress['scheme'],
+  authority: string,
+  rest: string,
+): PublicAddress {
   const host = normalHost(authority, scheme);
   const target = rest.startsWith('/') ? rest : `/${rest}`;
   return { scheme, host, target, url: `${scheme}://${host}${target}` };
@@ -145,7 +173,10 @@ function withoutPeerFields(headers: HeaderList): HeaderList {
     const lower = name.toLowerCase();
     if (lower === 'authorization' || lower.startsWith('caje-')) return [];
     if (lower !== 'cache-control') return [[name, value]];
-    const rest = value.split(',').map((part) => part.trim()).filter((part) => part.toLowerCase() !== 'only-if-cached');
+    const rest = value
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part.toLowerCase() !== 'only-if-cached');
     return rest.length === 0 ? [] : [[name, rest.join(', ')]];
   });
   return new HeaderList(lines);
@@ -153,5 +184,7 @@ function withoutPeerFields(headers: HeaderList): HeaderList {
 
 function sendMiss(res: ServerResponse): number {
   const error = new ProxyError('timeout', 'peer-api.miss', 'not kept here');
-  return sendProblem(res, problemOf(error), exchangeOf(res).requestId ?? '', 'json', [['Caje-Miss', '1']]);
+  return sendProblem(res, problemOf(error), exchangeOf(res).requestId ?? '', 'json', [
+    ['Caje-Miss', '1'],
+  ]);
 }

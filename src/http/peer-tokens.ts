@@ -15,16 +15,24 @@ const MIN_TOKEN_LENGTH = 16;
 /** A peer's token from its secret. Throws `invalid` for one that could be guessed. */
 export function peerToken(name: string, secret: string): PeerToken {
   if (secret.length < MIN_TOKEN_LENGTH)
-    throw new ProxyError('invalid', 'peer-tokens', `the token of peer ${name} must have at least ${MIN_TOKEN_LENGTH} characters`);
+    throw new ProxyError(
+      'invalid',
+      'peer-tokens',
+      `the token of peer ${name} must have at least ${MIN_TOKEN_LENGTH} characters`,
+    );
   return { name, hash: sha256(secret) };
 }
 
 /** The peer that an Authorization field belongs to. Absent: none. Takes the same time whichever token it is compared with. */
-export function peerOf(authorization: string | undefined, tokens: readonly PeerToken[]): string | undefined {
+export function peerOf(
+  authorization: string | undefined,
+  tokens: readonly PeerToken[],
+): string | undefined {
   const secret = /^Bearer +([\x21-\x7e]+)$/i.exec(authorization ?? '')?.[1];
   const shown = sha256(secret ?? '');
   let found: string | undefined;
-  for (const { name, hash } of tokens) if (timingSafeEqual(hash, shown) && secret !== undefined) found ??= name;
+  for (const { name, hash } of tokens)
+    if (timingSafeEqual(hash, shown) && secret !== undefined) found ??= name;
   return found;
 }
 

@@ -65,7 +65,10 @@ export function problemOf(error: unknown): ProblemAnswer {
   return {
     status,
     code: kind,
-    detail: kind === 'internal' ? 'The node failed; its log has more under the request id.' : detailOf(error),
+    detail:
+      kind === 'internal'
+        ? 'The node failed; its log has more under the request id.'
+        : detailOf(error),
     retryable,
     retryAfter: (error instanceof ProxyError ? error.retryAfter : undefined) ?? retryAfter,
     phase,
@@ -76,7 +79,12 @@ export function problemOf(error: unknown): ProblemAnswer {
 // A foreign error that only carries a ProxyError as its cause may name paths and hosts: the cause is what was meant for clients.
 function detailOf(error: unknown): string {
   let current = error;
-  while (current instanceof Error && !(current instanceof ProxyError) && current.cause !== undefined) current = current.cause;
+  while (
+    current instanceof Error &&
+    !(current instanceof ProxyError) &&
+    current.cause !== undefined
+  )
+    current = current.cause;
   return current instanceof ProxyError ? messageOf(current) : 'The request was given up.';
 }
 

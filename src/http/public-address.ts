@@ -13,7 +13,12 @@ export function trustCheck(trustedProxies: readonly string[]): TrustCheck {
     const trusts = compile([...trustedProxies]);
     return (address) => address !== undefined && trusts(address, 0);
   } catch (cause) {
-    throw new ProxyError('invalid', 'public-address.trust', `trustedProxies: ${String((cause as Error).message)}`, { cause });
+    throw new ProxyError(
+      'invalid',
+      'public-address.trust',
+      `trustedProxies: ${String((cause as Error).message)}`,
+      { cause },
+    );
   }
 }
 
@@ -55,7 +60,9 @@ export function publicAddress(req: IncomingMessage, trusts: TrustCheck): PublicA
 export function normalHost(authority: string, scheme: PublicAddress['scheme']): string {
   const host = authority.toLowerCase();
   const defaultPort = scheme === 'http' ? ':80' : ':443';
-  return host.endsWith(defaultPort) && !isBareAddress(host) ? host.slice(0, -defaultPort.length) : host;
+  return host.endsWith(defaultPort) && !isBareAddress(host)
+    ? host.slice(0, -defaultPort.length)
+    : host;
 }
 
 // [2001::80] ends in a group of its address, not in a port; valid literals are in brackets, so this only guards them.

@@ -19,16 +19,23 @@ const WHOLE: RangeChoice = { kind: 'whole' };
 export function chooseRange(field: string, size: number): RangeChoice {
   const [, unit, set] = /^([^=\s]+)=(.*)$/.exec(field.trim()) ?? [];
   if (unit?.toLowerCase() !== 'bytes' || set === undefined) return WHOLE;
-  const specs = set.split(',').map((spec) => spec.trim()).filter((spec) => spec !== '');
+  const specs = set
+    .split(',')
+    .map((spec) => spec.trim())
+    .filter((spec) => spec !== '');
   if (specs.length === 0 || specs.length > MAX_RANGES) return WHOLE;
   const ranges: ByteRange[] = [];
   for (const spec of specs) {
     const [, first, last, suffix] = SPEC.exec(spec) ?? [];
     if (suffix !== undefined) {
-      if (Number(suffix) > 0 && size > 0) ranges.push({ start: Math.max(0, size - Number(suffix)), end: size - 1 });
+      if (Number(suffix) > 0 && size > 0)
+        ranges.push({ start: Math.max(0, size - Number(suffix)), end: size - 1 });
     } else if (first === undefined || (last !== '' && Number(last) < Number(first))) return WHOLE;
     else if (Number(first) < size)
-      ranges.push({ start: Number(first), end: last === '' ? size - 1 : Math.min(Number(last), size - 1) });
+      ranges.push({
+        start: Number(first),
+        end: last === '' ? size - 1 : Math.min(Number(last), size - 1),
+      });
   }
   if (ranges.length === 0) return { kind: 'unsatisfiable' };
   return { kind: 'parts', ranges: merged(ranges) };

@@ -22,8 +22,14 @@ export function refusalOfParser(
   switch (error.code) {
     case 'HPE_HEADER_OVERFLOW':
       return isLongTarget(error.rawPacket, limits.targetBytes)
-        ? { reason: 'target-too-long', detail: `The request target is longer than ${limits.targetBytes} bytes.` }
-        : { reason: 'fields', detail: `Request line and fields are longer than ${limits.headerBytes} bytes.` };
+        ? {
+            reason: 'target-too-long',
+            detail: `The request target is longer than ${limits.targetBytes} bytes.`,
+          }
+        : {
+            reason: 'fields',
+            detail: `Request line and fields are longer than ${limits.headerBytes} bytes.`,
+          };
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
       return { reason: 'too-large', detail: 'Chunk extensions are too long.' };
     case 'ERR_HTTP_REQUEST_TIMEOUT':

@@ -66,11 +66,15 @@ const ABSOLUTE = /^https?:\/\/([^/?#]*)/i;
 export function checkRequest(req: IncomingMessage, limits: HttpLimits): Refusal | undefined {
   const { rawHeaders, method } = req;
   const url = req.url ?? '';
-  if (req.httpVersionMajor !== 1) return { reason: 'version', detail: 'Only HTTP/1.0 and HTTP/1.1 are spoken here.' };
+  if (req.httpVersionMajor !== 1)
+    return { reason: 'version', detail: 'Only HTTP/1.0 and HTTP/1.1 are spoken here.' };
   if (rawHeaders.length > limits.headerFields * 2)
     return { reason: 'fields', detail: `More than ${limits.headerFields} fields.` };
   if (url.length > limits.targetBytes)
-    return { reason: 'target-too-long', detail: `The request target is longer than ${limits.targetBytes} bytes.` };
+    return {
+      reason: 'target-too-long',
+      detail: `The request target is longer than ${limits.targetBytes} bytes.`,
+    };
 
   let host: string | undefined;
   let coding: string | undefined;
@@ -81,14 +85,30 @@ export function checkRequest(req: IncomingMessage, limits: HttpLimits): Refusal 
     if (name.length === 4 && name.toLowerCase() === 'host') {
       if (host !== undefined) return { reason: 'host', detail: 'More than one Host field.' };
       host = rawHeaders[i + 1] ?? '';
-    } else if (name.length === 14 && name.toLowerCase() === 'content-length') length = rawHeaders[i + 1] ?? '';
-    else if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') coding = rawHeaders[i + 1] ?? '';
-    else if (name.length === 7 && name.toLowerCase() === 'upgrade' && !isH2c(rawHeaders[i + 1] ?? ''))
+    } else if (name.length === 14 && name.toLowerCase() === 'content-length')
+      length = rawHeaders[i + 1] ?? '';
+    else if (name.length === 17 && name.toLowerCase() === 'transfer-encoding')
+      coding = rawHeaders[i + 1] ?? '';
+    else if (
+      name.length === 7 &&
+      name.toLowerCase() === 'upgrade' &&
+      !isH2c(rawHeaders[i + 1] ?? '')
+    )
       return { reason: 'upgrade', detail: 'This node does not change protocols.' };
   }
   if (host === undefined || !AUTHORITY.test(host))
-    return { reason: 'host', detail: host === undefined ? 'The Host field is missing.' : 'The Host field is not a host and port.' };
-  return checkTarget(url) ?? checkMethod(method ?? '', url) ?? checkBody(req, method ?? '', coding, length);
+    return {
+      reason: 'host',
+      detail:
+        host === undefined
+          ? 'The Host field is missing.'
+          : 'The Host field is not a host and port.',
+    };
+  return (
+    checkTarget(url) ??
+    checkMethod(method ?? '', url) ??
+    checkBody(req, method ?? '', coding, length)
+  );
 }
 
 function checkTarget(url: string): Refusal | undefined {
@@ -101,20 +121,31 @@ function checkTarget(url: string): Refusal | undefined {
 }
 
 function checkMethod(method: string, url: string): Refusal | undefined {
-  if (method === 'TRACE' || method === 'CONNECT') return { reason: 'method', detail: `${method} is not offered.` };
+  if (method === 'TRACE' || method === 'CONNECT')
+    return { reason: 'method', detail: `${method} is not offered.` };
   if (url === '*') return { reason: 'method', detail: `${method} of * is not offered.` };
   return undefined;
 }
 
-function checkBody(req: IncomingMessage, method: string, coding: string | undefined, length: string): Refusal | undefined {
+function checkBody(
+  req: IncomingMessage,
+  method: string,
+  coding: string | undefined,
+  length: string,
+): Refusal | undefined {
   if (coding !== undefined) {
-    if (req.httpVersionMinor === 0) return { reason: 'framing', detail: 'HTTP/1.0 has no Transfer-Encoding.' };
-    if (length !== '') return { reason: 'framing', detail: 'Both Content-Length and Transfer-Encoding.' };
+    if (req.httpVersionMinor === 0)
+      return { reason: 'framing', detail: 'HTTP/1.0 has no Transfer-Encoding.' };
+    if (length !== '')
+      return { reason: 'framing', detail: 'Both Content-Length and Transfer-Encoding.' };
     if (coding.trim().toLowerCase() !== 'chunked')
       return { reason: 'framing', detail: 'The only Transfer-Encoding taken is chunked.' };
   }
   // Forwarded, the body could be read as a second request by what comes behind.
-  if ((method === 'GET' || method === 'HEAD') && (coding !== undefined || (length !== '' && Number(length) !== 0)))
+  if (
+    (method === 'GET' || method === 'HEAD') &&
+    (coding !== undefined || (length !== '' && Number(length) !== 0))
+  )
     return { reason: 'body', detail: `${method} has no body here.` };
   return undefined;
 }

@@ -38,7 +38,11 @@ export function ownRoutes({ version, health, draining }: RoutesOptions): Middlew
   return router.routes() as unknown as Middleware;
 }
 
-async function problemsOf(checks: readonly HealthCheck[]): Promise<{ name: string; problem: string }[]> {
-  const states = await Promise.all(checks.map(async (check) => ({ name: check.name, ...(await check.health()) })));
+async function problemsOf(
+  checks: readonly HealthCheck[],
+): Promise<{ name: string; problem: string }[]> {
+  const states = await Promise.all(
+    checks.map(async (check) => ({ name: check.name, ...(await check.health()) })),
+  );
   return states.flatMap(({ name, problem }) => (problem === undefined ? [] : [{ name, problem }]));
 }

@@ -53,7 +53,12 @@ export class RuleRouter {
       if (rule.strip !== true || exact !== undefined || prefix === '') return { rule, target };
       return { rule, target: target.slice(prefix.length - 1) };
     }
-    if (known) throw new ProxyError('not-found', 'rule-router.match', 'no rule of this host serves this path');
+    if (known)
+      throw new ProxyError(
+        'not-found',
+        'rule-router.match',
+        'no rule of this host serves this path',
+      );
     throw new ProxyError('misdirected', 'rule-router.match', 'no rule serves this host');
   }
 }
@@ -62,7 +67,11 @@ function toMatcher(rule: Rule): Matcher {
   const path = rule.path ?? '/*';
   const isPrefix = path.endsWith('/*');
   if (!path.startsWith('/') || (!isPrefix && path.includes('*')))
-    throw new ProxyError('invalid', 'rule-router', `rule ${rule.name}: path must be /exact or /prefix/*, not ${path}`);
+    throw new ProxyError(
+      'invalid',
+      'rule-router',
+      `rule ${rule.name}: path must be /exact or /prefix/*, not ${path}`,
+    );
   return {
     rule,
     matchesHost: hostMatcher(rule),
@@ -76,10 +85,16 @@ function hostMatcher(rule: Rule): Matcher['matchesHost'] {
   if (wanted === undefined) return () => true;
   const suffix = wanted.startsWith('*.') ? wanted.slice(1) : undefined;
   if ((suffix ?? wanted).includes('*'))
-    throw new ProxyError('invalid', 'rule-router', `rule ${rule.name}: host must be a name or *.suffix, not ${wanted}`);
+    throw new ProxyError(
+      'invalid',
+      'rule-router',
+      `rule ${rule.name}: host must be a name or *.suffix, not ${wanted}`,
+    );
   const withPort = /[^:]:\d+$/.test(wanted) || /\]:\d+$/.test(wanted);
   return (host, name) => {
     const asked = withPort ? host : name;
-    return suffix === undefined ? asked === wanted : asked.endsWith(suffix) && asked.length > suffix.length;
+    return suffix === undefined
+      ? asked === wanted
+      : asked.endsWith(suffix) && asked.length > suffix.length;
   };
 }

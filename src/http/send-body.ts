@@ -7,7 +7,12 @@ import { ProxyError } from '../errors.ts';
  * Resolves with the bytes sent when the answer is whole (it is ended unless `keepOpen`); else the connection is cut,
  * never ended cleanly, and it rejects: with the body's error, `integrity` for a wrong length, `aborted` when the client left.
  */
-export function sendBody(body: Body, res: ServerResponse, size?: number, keepOpen = false): Promise<number> {
+export function sendBody(
+  body: Body,
+  res: ServerResponse,
+  size?: number,
+  keepOpen = false,
+): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   let sent = 0;
   let done = false;
@@ -27,7 +32,13 @@ export function sendBody(body: Body, res: ServerResponse, size?: number, keepOpe
   };
   const onData = (chunk: Buffer): void => {
     if (size !== undefined && sent + chunk.length > size) {
-      settle(new ProxyError('integrity', 'send-body', `the body is longer than the ${size} bytes announced`));
+      settle(
+        new ProxyError(
+          'integrity',
+          'send-body',
+          `the body is longer than the ${size} bytes announced`,
+        ),
+      );
       return;
     }
     sent += chunk.length;
@@ -38,14 +49,18 @@ export function sendBody(body: Body, res: ServerResponse, size?: number, keepOpe
   };
   const onEnd = (): void => {
     if (size !== undefined && sent !== size) {
-      settle(new ProxyError('integrity', 'send-body', `the body ended after ${sent} of ${size} bytes`));
+      settle(
+        new ProxyError('integrity', 'send-body', `the body ended after ${sent} of ${size} bytes`),
+      );
       return;
     }
     if (!keepOpen) res.end();
     settle();
   };
-  const onBodyClose = (): void => settle(new ProxyError('integrity', 'send-body', `the body was closed after ${sent} bytes`));
-  const onClientGone = (): void => settle(new ProxyError('aborted', 'send-body', 'the client left'));
+  const onBodyClose = (): void =>
+    settle(new ProxyError('integrity', 'send-body', `the body was closed after ${sent} bytes`));
+  const onClientGone = (): void =>
+    settle(new ProxyError('aborted', 'send-body', 'the client left'));
 
   // Stays on after settling: a late error of a destroyed body must find a listener.
   body.on('error', (error) => settle(error));

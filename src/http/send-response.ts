@@ -2,12 +2,12 @@ import type { ServerResponse } from 'node:http';
 import type { Body, ByteRange } from '../body.ts';
 import type { Clock } from '../clock.ts';
 import { ProxyError } from '../errors.ts';
-import { HeaderList } from '../headers.ts';
+import type { HeaderList } from '../headers.ts';
+import { endToEnd } from '../hop-by-hop.ts';
 import type { Content, ProtocolRequest, ProtocolResponse } from '../protocol/protocol.ts';
 import { withCacheStatus } from './cache-status.ts';
 import { allowsPart, isNotModified, notModifiedFields } from './conditional.ts';
 import { dropKeepAliveFields } from './connection-fields.ts';
-import { endToEnd } from '../hop-by-hop.ts';
 import { multipartRanges } from './multipart-ranges.ts';
 import { chooseRange } from './range.ts';
 import { sendBody } from './send-body.ts';
@@ -38,7 +38,11 @@ interface Outgoing {
  * Writes an answer straight to the connection; conditions and ranges are applied where the answer is selectable.
  * Gives the bytes of the body sent. Throws `range` before anything is written; once fields are out a failure cuts the connection.
  */
-export async function sendResponse(response: ProtocolResponse, res: ServerResponse, context: SendContext): Promise<number> {
+export async function sendResponse(
+  response: ProtocolResponse,
+  res: ServerResponse,
+  context: SendContext,
+): Promise<number> {
   const { content } = response;
   try {
     const outgoing = select(response, edgeFields(response, context.nodeId), context);
@@ -68,10 +72,17 @@ export async function sendResponse(response: ProtocolResponse, res: ServerRespon
 export function edgeFields(response: ProtocolResponse, nodeId: string): HeaderList {
   const headers = endToEnd(response.headers);
   const via = headers.get('Via');
-  return withCacheStatus(headers.with('Via', via === undefined ? `1.1 ${nodeId}` : `${via}, 1.1 ${nodeId}`), response.report);
+  return withCacheStatus(
+    headers.with('Via', via === undefined ? `1.1 ${nodeId}` : `${via}, 1.1 ${nodeId}`),
+    response.report,
+  );
 }
 
-function select(response: ProtocolResponse, fields: HeaderList, { request, clock, signal }: SendContext): Outgoing {
+function select(
+  response: ProtocolResponse,
+  fields: HeaderList,
+  { request, clock, signal }: SendContext,
+): Outgoing {
   const { status, content, selectable } = response;
   const retrieval = request.method === 'GET' || request.method === 'HEAD';
   if (selectable && retrieval && isNotModified(request.headers, fields, clock.now()))
@@ -79,9 +90,13 @@ function select(response: ProtocolResponse, fields: HeaderList, { request, clock
   if (content === undefined) return { status, headers: fields };
   const whole = { size: content.size, bytes: content.bytes, open: () => content.open({ signal }) };
   const { size } = content;
-  if (!selectable || status !== 200 || !content.seekable || size === undefined) return { status, headers: fields, ...whole };
+  if (!selectable || status !== 200 || !content.seekable || size === undefined)
+    return { status, headers: fields, ...whole };
   const rangeField = request.method === 'GET' ? request.headers.get('Range') : undefined;
-  if (rangeField !== undefined && allowsPart(request.headers.get('If-Range'), fields, clock.now())) {
+  if (
+    rangeField !== undefined &&
+    allowsPart(request.headers.get('If-Range'), fields, clock.now())
+  ) {
     const part = selectRange(rangeField, size, content, fields, signal);
     if (part !== undefined) return part;
   }

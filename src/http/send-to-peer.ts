@@ -13,10 +13,19 @@ import { edgeFields } from './send-response.ts';
  * Content-Length and Repr-Digest (RFC 9530); one that is still filling is chunked, with Repr-Digest in the trailer and its size,
  * where known, in Caje-Size. Conditions of the peer are answered with Caje-Status 304. Gives the bytes of the body sent.
  */
-export async function sendToPeer(response: ProtocolResponse, res: ServerResponse, context: SendContext): Promise<number> {
+export async function sendToPeer(
+  response: ProtocolResponse,
+  res: ServerResponse,
+  context: SendContext,
+): Promise<number> {
   const { content, selectable } = response;
   const { request, nodeId, clock, signal } = context;
-  const fields = edgeFields(response, nodeId).without('Content-Length', 'X-Cache', 'Repr-Digest', 'Trailer');
+  const fields = edgeFields(response, nodeId).without(
+    'Content-Length',
+    'X-Cache',
+    'Repr-Digest',
+    'Trailer',
+  );
   try {
     dropKeepAliveFields(res);
     if (selectable && isNotModified(request.headers, fields, clock.now())) {
@@ -24,7 +33,8 @@ export async function sendToPeer(response: ProtocolResponse, res: ServerResponse
       res.end();
       return 0;
     }
-    const sized = content?.size === undefined ? fields : fields.with('Caje-Size', String(content.size));
+    const sized =
+      content?.size === undefined ? fields : fields.with('Caje-Size', String(content.size));
     if (content === undefined || request.method === 'HEAD') {
       writeHead(res, sized, response.status, '0');
       res.end();
@@ -34,9 +44,16 @@ export async function sendToPeer(response: ProtocolResponse, res: ServerResponse
       writeHead(res, sized.with('Trailer', 'Repr-Digest'), response.status);
       return await sendFilling(content, content.sealedDigest, res, signal);
     }
-    const promised = content.digest === undefined ? sized : sized.with('Repr-Digest', reprDigest(content.digest));
-    writeHead(res, promised, response.status, content.size === undefined ? undefined : String(content.size));
-    if (content.bytes === undefined) return await sendBody(content.open({ signal }), res, content.size);
+    const promised =
+      content.digest === undefined ? sized : sized.with('Repr-Digest', reprDigest(content.digest));
+    writeHead(
+      res,
+      promised,
+      response.status,
+      content.size === undefined ? undefined : String(content.size),
+    );
+    if (content.bytes === undefined)
+      return await sendBody(content.open({ signal }), res, content.size);
     res.end(content.bytes);
     return content.bytes.length;
   } finally {
@@ -60,14 +77,24 @@ async function sendFilling(
   const { digest, error } = await sealed;
   if (error !== undefined) {
     cut(res);
-    throw new ProxyError('integrity', 'send-to-peer', 'the body was found to be damaged at its end', { cause: error });
+    throw new ProxyError(
+      'integrity',
+      'send-to-peer',
+      'the body was found to be damaged at its end',
+      { cause: error },
+    );
   }
   if (digest !== undefined) res.addTrailers([['Repr-Digest', reprDigest(digest)]]);
   res.end();
   return sent;
 }
 
-function writeHead(res: ServerResponse, headers: HeaderList, status: number, length?: string): void {
+function writeHead(
+  res: ServerResponse,
+  headers: HeaderList,
+  status: number,
+  length?: string,
+): void {
   const whole = headers.with('Caje-Status', String(status));
   res.writeHead(200, (length === undefined ? whole : whole.with('Content-Length', length)).toRaw());
 }

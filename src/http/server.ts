@@ -111,7 +111,8 @@ export function createServer(options: HttpServerOptions): HttpServer {
       return;
     }
     if (continues) res.writeContinue();
-    if (fast !== undefined && (req.method === 'GET' || req.method === 'HEAD') && fast(req, res)) return;
+    if (fast !== undefined && (req.method === 'GET' || req.method === 'HEAD') && fast(req, res))
+      return;
     handler(req, res);
   };
 
@@ -119,11 +120,17 @@ export function createServer(options: HttpServerOptions): HttpServer {
   server.on('checkContinue', (req, res) => answer(req, res, true));
   server.on('checkExpectation', (req, res) => {
     if (begin(req, res))
-      refuse(req, res, { reason: 'expectation', detail: 'The only expectation met here is 100-continue.' });
+      refuse(req, res, {
+        reason: 'expectation',
+        detail: 'The only expectation met here is 100-continue.',
+      });
   });
   server.on('connect', (_req, stream) => {
     metrics.count('requests_refused_total', 'method');
-    tracker.finish(stream as Socket, rawProblem({ reason: 'method', detail: 'CONNECT is not offered.' }));
+    tracker.finish(
+      stream as Socket,
+      rawProblem({ reason: 'method', detail: 'CONNECT is not offered.' }),
+    );
   });
   server.on('clientError', (error: NodeJS.ErrnoException & { rawPacket?: Buffer }, stream) => {
     const socket = stream as Socket;
@@ -135,7 +142,10 @@ export function createServer(options: HttpServerOptions): HttpServer {
       return;
     }
     metrics.count('requests_refused_total', refusal.reason);
-    log.info({ reason: refusal.reason, code: error.code, remote: plainAddress(socket.remoteAddress) }, 'request refused');
+    log.info(
+      { reason: refusal.reason, code: error.code, remote: plainAddress(socket.remoteAddress) },
+      'request refused',
+    );
     tracker.finish(socket, rawProblem(refusal));
   });
   server.on('drop', () => metrics.count('requests_refused_total', 'connections'));
@@ -196,7 +206,9 @@ export function createServer(options: HttpServerOptions): HttpServer {
 }
 
 function tooMany(connections: number, limit: number): Refusal | undefined {
-  return connections > limit ? { reason: 'connections', detail: 'The node has too many connections.' } : undefined;
+  return connections > limit
+    ? { reason: 'connections', detail: 'The node has too many connections.' }
+    : undefined;
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
@@ -216,6 +228,9 @@ function listenError(cause: unknown, host: string, port: number): ProxyError {
     EADDRNOTAVAIL: ['invalid', `cannot listen on ${where}: this machine has no such address`],
     ENOTFOUND: ['invalid', `cannot listen on ${where}: the name ${host} is not known`],
   };
-  const [kind, message] = told[code ?? ''] ?? ['unavailable', `cannot listen on ${where}: ${String(code ?? cause)}`];
+  const [kind, message] = told[code ?? ''] ?? [
+    'unavailable',
+    `cannot listen on ${where}: ${String(code ?? cause)}`,
+  ];
   return new ProxyError(kind, 'server.listen', message, { cause });
 }

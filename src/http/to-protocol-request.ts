@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { HeaderList } from '../headers.ts';
+import { endToEnd } from '../hop-by-hop.ts';
 import type { ProtocolRequest } from '../protocol/protocol.ts';
 import { forwardingFields, passesOn } from './forwarding.ts';
-import { endToEnd } from '../hop-by-hop.ts';
 import type { PublicAddress } from './public-address.ts';
 
 /** Fields that are said elsewhere in a `ProtocolRequest`, or answered by the edge itself. */
@@ -25,7 +25,11 @@ export interface RequestOrigin {
 export function toProtocolRequest(req: IncomingMessage, origin: RequestOrigin): ProtocolRequest {
   const { address, target, trusted, nodeId } = origin;
   const sent = HeaderList.fromRaw(req.rawHeaders);
-  const sender = { remoteAddress: plainAddress(req.socket.remoteAddress), trusted, minorVersion: req.httpVersionMinor };
+  const sender = {
+    remoteAddress: plainAddress(req.socket.remoteAddress),
+    trusted,
+    minorVersion: req.httpVersionMinor,
+  };
   return {
     method: req.method ?? 'GET',
     target,

@@ -21,18 +21,26 @@ async function withSocket(handlers: Handlers, use: (path: string) => Promise<voi
 }
 
 async function failureOf(promise: Promise<unknown>): Promise<ProxyError> {
-  const failure: unknown = await promise.then(() => undefined, (error: unknown) => error);
+  const failure: unknown = await promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
   expect(failure).to.be.instanceOf(ProxyError);
   return failure as ProxyError;
 }
 
 describe('the control socket', () => {
   it('carries JSON to a handler and back', async () => {
-    await withSocket({ echo: (input) => ({ got: input }), nothing: () => undefined }, async (path) => {
-      expect(await callControl(path, 'echo', { a: [1, 'ü'] })).to.deep.equal({ got: { a: [1, 'ü'] } });
-      expect(await callControl(path, 'echo')).to.deep.equal({ got: null });
-      expect(await callControl(path, 'nothing')).to.equal(null);
-    });
+    await withSocket(
+      { echo: (input) => ({ got: input }), nothing: () => undefined },
+      async (path) => {
+        expect(await callControl(path, 'echo', { a: [1, 'ü'] })).to.deep.equal({
+          got: { a: [1, 'ü'] },
+        });
+        expect(await callControl(path, 'echo')).to.deep.equal({ got: null });
+        expect(await callControl(path, 'nothing')).to.equal(null);
+      },
+    );
   });
 
   it('belongs to its owner alone, and goes away with the node', async () => {
@@ -74,8 +82,14 @@ describe('the control socket', () => {
       throw new TypeError('inner');
     };
     await withSocket({ half, fail, crash }, async (path) => {
-      expect(await failureOf(callControl(path, 'fail'))).to.include({ kind: 'forbidden', message: 'not this one' });
-      expect(await failureOf(callControl(path, 'half'))).to.include({ kind: 'unavailable', message: 'store gone' });
+      expect(await failureOf(callControl(path, 'fail'))).to.include({
+        kind: 'forbidden',
+        message: 'not this one',
+      });
+      expect(await failureOf(callControl(path, 'half'))).to.include({
+        kind: 'unavailable',
+        message: 'store gone',
+      });
       expect((await failureOf(callControl(path, 'crash'))).message).not.to.match(/inner/);
     });
   });
@@ -98,7 +112,9 @@ describe('the control socket', () => {
     };
     await withSocket({ wait }, async (path) => {
       const leaving = new AbortController();
-      const call = callControl(path, 'wait', {}, { signal: leaving.signal }).catch((error: unknown) => error);
+      const call = callControl(path, 'wait', {}, { signal: leaving.signal }).catch(
+        (error: unknown) => error,
+      );
       await begun.promise;
       leaving.abort();
       await aborted.promise;
@@ -133,28 +149,44 @@ describe('the control socket', () => {
     await using folder = await tempFolder();
     const path = join(folder.path, 'control.sock');
     const script = `require('node:net').createServer().listen(process.argv[1], () => console.log('up'))`;
-    const child = spawn(process.execPath, ['-e', script, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, ['-e', script, path], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     await once(child.stdout, 'data');
     child.kill('SIGKILL');
     await once(child, 'exit');
     expect((await stat(path)).isSocket()).to.equal(true);
-    await using _socket = await openControlSocket({ path, handlers: { who: () => 'new' }, log: silentLogger });
+    await using _socket = await openControlSocket({
+      path,
+      handlers: { who: () => 'new' },
+      log: silentLogger,
+    });
     expect(await callControl(path, 'who')).to.equal('new');
   });
 
   it('says what is wrong with a path that cannot be a socket', async () => {
     await using folder = await tempFolder();
     const long = join(folder.path, 'x'.repeat(120), 'control.sock');
-    expect((await failureOf(openControlSocket({ path: long, handlers: {}, log: silentLogger }))).message).to.match(/shorter data folder/);
+    expect(
+      (await failureOf(openControlSocket({ path: long, handlers: {}, log: silentLogger }))).message,
+    ).to.match(/shorter data folder/);
     const missing = join(folder.path, 'missing', 'control.sock');
-    expect((await failureOf(openControlSocket({ path: missing, handlers: {}, log: silentLogger }))).kind).to.equal('unavailable');
+    expect(
+      (await failureOf(openControlSocket({ path: missing, handlers: {}, log: silentLogger }))).kind,
+    ).to.equal('unavailable');
   });
 
   it('notices a node that breaks off', async () => {
     await using folder = await tempFolder();
     const path = join(folder.path, 'control.sock');
     await writeFile(join(folder.path, 'note'), '');
-    const server = createServer((socket) => socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n')));
+    const server = createServer((socket) =>
+      socket.once('data', () =>
+        socket.end(
+          'HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n',
+        ),
+      ),
+    );
     server.listen(path);
     await once(server, 'listening');
     expect((await failureOf(callControl(path, 'ls'))).message).to.match(/broke off/);

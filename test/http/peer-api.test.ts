@@ -14,7 +14,14 @@ import { createServer } from '../../src/http/server.ts';
 import { silentLogger } from '../../src/log.ts';
 import { Metrics } from '../../src/metrics.ts';
 import type { Protocol, ProtocolRequest } from '../../src/protocol/protocol.ts';
-import { bytesContent, EDGE_NODE, protocolOf, respond, rule, streamContent } from '../support/edge.ts';
+import {
+  bytesContent,
+  EDGE_NODE,
+  protocolOf,
+  respond,
+  rule,
+  streamContent,
+} from '../support/edge.ts';
 
 const TOKEN = 'n2-token-0123456789';
 const BODY = 'the body';
@@ -49,7 +56,12 @@ async function startPeer(handle: Protocol['handle'], more: Partial<Rule> = {}): 
     metrics,
     ask: (target, headers = {}) =>
       request(`${url}${PEER_RESOURCE}`, {
-        headers: { authorization: `Bearer ${TOKEN}`, 'caje-target': target, 'cache-control': 'only-if-cached', ...headers },
+        headers: {
+          authorization: `Bearer ${TOKEN}`,
+          'caje-target': target,
+          'cache-control': 'only-if-cached',
+          ...headers,
+        },
       }),
     [Symbol.asyncDispose]: async () => void (await Promise.all([server.close(), server.close()])),
   };
@@ -62,11 +74,22 @@ describe('what peers are told', () => {
       asked += 1;
       return respond({});
     });
-    const forms = [undefined, '', 'Bearer', 'Bearer wrong-token-0123456789', `Basic ${TOKEN}`, `Bearer ${TOKEN}x`, TOKEN];
+    const forms = [
+      undefined,
+      '',
+      'Bearer',
+      'Bearer wrong-token-0123456789',
+      `Basic ${TOKEN}`,
+      `Bearer ${TOKEN}x`,
+      TOKEN,
+    ];
     for (const path of [PEER_RESOURCE, '/_caje/else', '/']) {
       for (const authorization of forms) {
         const answer = await request(`${peer.url}${path}`, {
-          headers: { 'caje-target': 'http://www.example.com/', ...(authorization !== undefined && { authorization }) },
+          headers: {
+            'caje-target': 'http://www.example.com/',
+            ...(authorization !== undefined && { authorization }),
+          },
         });
         const problem = (await answer.body.json()) as { code: string };
         expect(answer.statusCode).to.equal(401);
@@ -88,11 +111,18 @@ describe('what peers are told', () => {
       asked.push(got);
       return respond({
         status: 404,
-        headers: new HeaderList([['X-Own', '1'], ['Age', '12'], ['Connection', 'x']]),
+        headers: new HeaderList([
+          ['X-Own', '1'],
+          ['Age', '12'],
+          ['Connection', 'x'],
+        ]),
         content: bytesContent(BODY, { digest: DIGEST.toString('hex') }),
       });
     });
-    const answer = await peer.ask('http://WWW.example.com:80/a?b=%2F', { accept: 'text/html', 'x-forwarded-for': '9.9.9.9' });
+    const answer = await peer.ask('http://WWW.example.com:80/a?b=%2F', {
+      accept: 'text/html',
+      'x-forwarded-for': '9.9.9.9',
+    });
     expect(await answer.body.text()).to.equal(BODY);
     expect(answer.statusCode).to.equal(200);
     expect(answer.headers).to.include({
@@ -103,7 +133,12 @@ describe('what peers are told', () => {
       'repr-digest': `sha-256=:${DIGEST.toString('base64')}:`,
     });
     const [got] = asked;
-    expect(got).to.include({ method: 'GET', publicUrl: 'http://www.example.com/a?b=%2F', target: '/a?b=%2F', onlyIfCached: true });
+    expect(got).to.include({
+      method: 'GET',
+      publicUrl: 'http://www.example.com/a?b=%2F',
+      target: '/a?b=%2F',
+      onlyIfCached: true,
+    });
     expect(got?.headers.lines.map(([name]) => name)).to.deep.equal(['accept']);
     expect(got?.forwarding.get('X-Forwarded-For')).to.equal('9.9.9.9, 127.0.0.1');
   });
@@ -112,32 +147,68 @@ describe('what peers are told', () => {
     const body = new PassThrough();
     const sealedDigest = Promise.withResolvers<string | undefined>();
     await using peer = await startPeer(async () =>
-      respond({ report: { phase: 'miss' }, content: streamContent(() => body, { size: BODY.length, sealedDigest: sealedDigest.promise }) }),
+      respond({
+        report: { phase: 'miss' },
+        content: streamContent(() => body, {
+          size: BODY.length,
+          sealedDigest: sealedDigest.promise,
+        }),
+      }),
     );
-    const answer = await peer.ask('http://www.example.com/', { 'cache-control': '', 'caje-fill': '1' });
-    expect(answer.headers).to.include({ 'caje-status': '200', 'caje-size': String(BODY.length), trailer: 'Repr-Digest', 'transfer-encoding': 'chunked' });
+    const answer = await peer.ask('http://www.example.com/', {
+      'cache-control': '',
+      'caje-fill': '1',
+    });
+    expect(answer.headers).to.include({
+      'caje-status': '200',
+      'caje-size': String(BODY.length),
+      trailer: 'Repr-Digest',
+      'transfer-encoding': 'chunked',
+    });
     expect(answer.headers['content-length']).to.equal(undefined);
     body.end(BODY);
     sealedDigest.resolve(DIGEST.toString('hex'));
     expect(await answer.body.text()).to.equal(BODY);
-    expect(answer.trailers).to.deep.equal({ 'repr-digest': `sha-256=:${DIGEST.toString('base64')}:` });
+    expect(answer.trailers).to.deep.equal({
+      'repr-digest': `sha-256=:${DIGEST.toString('base64')}:`,
+    });
   });
 
   it('is cut when the body turns out damaged at its end', async () => {
     await using peer = await startPeer(async () =>
       respond({
         report: { phase: 'miss' },
-        content: streamContent(() => Readable.from([Buffer.from(BODY)]), { sealedDigest: Promise.reject(new ProxyError('integrity', 'test', 'bad')) }),
+        content: streamContent(() => Readable.from([Buffer.from(BODY)]), {
+          sealedDigest: Promise.reject(new ProxyError('integrity', 'test', 'bad')),
+        }),
       }),
     );
-    const answer = await peer.ask('http://www.example.com/', { 'cache-control': '', 'caje-fill': '1' });
+    const answer = await peer.ask('http://www.example.com/', {
+      'cache-control': '',
+      'caje-fill': '1',
+    });
     expect(await answer.body.text().catch(() => 'cut')).to.equal('cut');
   });
 
   const misses: readonly (readonly [string, Protocol['handle'], Partial<Rule>, string])[] = [
-    ['is not kept', async () => Promise.reject(new ProxyError('timeout', 'test', 'not kept')), {}, 'http://www.example.com/'],
-    ['would have been fetched', async () => respond({ report: { phase: 'miss' } }), {}, 'http://www.example.com/'],
-    ['belongs to a private rule', async () => respond({}), { private: true }, 'http://www.example.com/'],
+    [
+      'is not kept',
+      async () => await Promise.reject(new ProxyError('timeout', 'test', 'not kept')),
+      {},
+      'http://www.example.com/',
+    ],
+    [
+      'would have been fetched',
+      async () => respond({ report: { phase: 'miss' } }),
+      {},
+      'http://www.example.com/',
+    ],
+    [
+      'belongs to a private rule',
+      async () => respond({}),
+      { private: true },
+      'http://www.example.com/',
+    ],
     ['belongs to no rule', async () => respond({}), {}, 'http://other.example.com/'],
   ];
   for (const [name, handle, more, target] of misses) {
@@ -159,7 +230,9 @@ describe('what peers are told', () => {
   });
 
   it('is the error of a fill, not a miss', async () => {
-    await using peer = await startPeer(async () => Promise.reject(new ProxyError('timeout', 'test', 'slow origin')));
+    await using peer = await startPeer(
+      async () => await Promise.reject(new ProxyError('timeout', 'test', 'slow origin')),
+    );
     const answer = await peer.ask('http://www.example.com/', { 'caje-fill': '1' });
     await answer.body.dump();
     expect(answer.statusCode).to.equal(504);
@@ -168,17 +241,31 @@ describe('what peers are told', () => {
 
   it('has no body for HEAD, and none for a peer that has the tag already', async () => {
     await using peer = await startPeer(async () =>
-      respond({ headers: new HeaderList([['ETag', '"1"']]), selectable: true, content: bytesContent(BODY) }),
+      respond({
+        headers: new HeaderList([['ETag', '"1"']]),
+        selectable: true,
+        content: bytesContent(BODY),
+      }),
     );
     const head = await peer.ask('http://www.example.com/', { 'caje-method': 'HEAD' });
     expect(await head.body.text()).to.equal('');
-    expect(head.headers).to.include({ 'caje-status': '200', 'caje-size': String(BODY.length), 'content-length': '0' });
+    expect(head.headers).to.include({
+      'caje-status': '200',
+      'caje-size': String(BODY.length),
+      'content-length': '0',
+    });
     const known = await peer.ask('http://www.example.com/', { 'if-none-match': '"1"' });
     expect(await known.body.text()).to.equal('');
     expect(known.headers).to.include({ 'caje-status': '304', etag: '"1"' });
   });
 
-  for (const target of ['', '/path', 'ftp://www.example.com/', 'http://u@www.example.com/', 'http://www.example.com/#x']) {
+  for (const target of [
+    '',
+    '/path',
+    'ftp://www.example.com/',
+    'http://u@www.example.com/',
+    'http://www.example.com/#x',
+  ]) {
     it(`is 400 for the target "${target}"`, async () => {
       await using peer = await startPeer(async () => respond({}));
       const answer = await peer.ask(target);

@@ -2,7 +2,15 @@ import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
 import { request } from 'undici';
 import type { Edge } from '../support/edge.ts';
-import { answering, bytesContent, protocolOf, respond, rule, startEdge, streamContent } from '../support/edge.ts';
+import {
+  answering,
+  bytesContent,
+  protocolOf,
+  respond,
+  rule,
+  startEdge,
+  streamContent,
+} from '../support/edge.ts';
 import { rawConnect, rawExchange, statuses } from '../support/raw-http.ts';
 
 /** An edge whose only answer grows as the test writes it. */
@@ -26,7 +34,9 @@ describe('how a server stops', () => {
     const kept = await rawConnect(edge.port);
     kept.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
     await new Promise((resolve) => kept.once('data', resolve));
-    const gone = [silent, half, kept].map((socket) => new Promise((resolve) => socket.resume().once('close', resolve)));
+    const gone = [silent, half, kept].map(
+      (socket) => new Promise((resolve) => socket.resume().once('close', resolve)),
+    );
     const startedAt = performance.now();
     expect(await edge.server.close({ graceMs: 60_000 })).to.equal(0);
     expect(performance.now() - startedAt).to.be.lessThan(1000);
@@ -40,7 +50,10 @@ describe('how a server stops', () => {
     await asked;
     body.write('first ');
     const ended = edge.server.close();
-    const refused = await request(edge.url).then(() => 'answered', () => 'refused');
+    const refused = await request(edge.url).then(
+      () => 'answered',
+      () => 'refused',
+    );
     expect(refused).to.equal('refused');
     body.end('last');
     const { text, closed } = await answer;
@@ -75,7 +88,9 @@ describe('how a server stops', () => {
 
   it('does not cut an answer that is ended but not yet taken by its client (N-18)', async () => {
     const bytes = Buffer.alloc(16 * 1024 * 1024, 'x');
-    const edge = await startEdge({ rules: [rule(answering({ content: bytesContent(bytes, { bytes }) }))] });
+    const edge = await startEdge({
+      rules: [rule(answering({ content: bytesContent(bytes, { bytes }) }))],
+    });
     const socket = await rawConnect(edge.port);
     socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
     await new Promise((resolve) => socket.once('readable', resolve));
@@ -111,7 +126,16 @@ describe('how a server stops', () => {
 
   it('is not ready, but still answers, for the time balancers need (F-101)', async () => {
     const edge = await startEdge();
-    expect(statuses((await rawExchange(edge.port, 'GET /_caje/readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')).text)).to.deep.equal([200]);
+    expect(
+      statuses(
+        (
+          await rawExchange(
+            edge.port,
+            'GET /_caje/readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n',
+          )
+        ).text,
+      ),
+    ).to.deep.equal([200]);
     const ended = edge.server.close({ notReadyMs: 60_000 });
     const { text } = await rawExchange(edge.port, 'GET /_caje/readyz HTTP/1.1\r\nHost: a\r\n\r\n');
     expect(statuses(text)).to.deep.equal([503]);
@@ -125,14 +149,23 @@ describe('how a server stops', () => {
     await using edge = await startEdge();
     const { server } = await startEdge();
     await server.close();
-    const failure = await server.listen({ host: '127.0.0.1', port: edge.port }).catch((error: unknown) => error);
-    expect(failure).to.be.an('error').with.property('message', `cannot listen on 127.0.0.1:${edge.port}: another process uses this port`);
+    const failure = await server
+      .listen({ host: '127.0.0.1', port: edge.port })
+      .catch((error: unknown) => error);
+    expect(failure)
+      .to.be.an('error')
+      .with.property(
+        'message',
+        `cannot listen on 127.0.0.1:${edge.port}: another process uses this port`,
+      );
   });
 
   it('says plainly that an address is not its own', async () => {
     const { server } = await startEdge();
     await server.close();
-    const failure = await server.listen({ host: '192.0.2.1', port: 0 }).catch((error: unknown) => error);
+    const failure = await server
+      .listen({ host: '192.0.2.1', port: 0 })
+      .catch((error: unknown) => error);
     expect(failure).to.have.property('kind', 'invalid');
   });
 });

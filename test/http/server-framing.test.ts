@@ -1,31 +1,87 @@
 import { expect } from 'chai';
 import type { ProtocolRequest } from '../../src/protocol/protocol.ts';
 import { type Edge, recording, rule, startEdge } from '../support/edge.ts';
-import { rawConnect, rawExchange, statuses } from '../support/raw-http.ts';
+import { rawExchange, statuses } from '../support/raw-http.ts';
 
 const BEHIND = 'GET /behind HTTP/1.1\r\nHost: a\r\n\r\n';
 
 /** Request texts that are refused, with the status of their only answer. */
 const REFUSED: readonly (readonly [name: string, message: string, status: number])[] = [
-  ['length and Transfer-Encoding (H-01)', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400],
-  ['Transfer-Encoding and length (H-01)', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n', 400],
-  ['two different lengths (H-02)', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd', 400],
-  ['the same length twice (H-02)', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc', 400],
-  ['a list of lengths (H-02)', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3, 3\r\n\r\nabc', 400],
+  [
+    'length and Transfer-Encoding (H-01)',
+    'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    400,
+  ],
+  [
+    'Transfer-Encoding and length (H-01)',
+    'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n',
+    400,
+  ],
+  [
+    'two different lengths (H-02)',
+    'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd',
+    400,
+  ],
+  [
+    'the same length twice (H-02)',
+    'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc',
+    400,
+  ],
+  [
+    'a list of lengths (H-02)',
+    'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3, 3\r\n\r\nabc',
+    400,
+  ],
   ['a signed length (H-02)', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +3\r\n\r\nabc', 400],
   ['a negative length (H-02)', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -3\r\n\r\nabc', 400],
   ['a hex length (H-02)', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x3\r\n\r\nabc', 400],
   ['an empty length (H-02)', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\n', 400],
-  ['an overflowing length (H-02)', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999\r\n\r\n', 400],
-  ['an unknown coding (H-03)', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n', 400],
-  ['a coding before chunked (H-03)', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n', 400],
-  ['chunked twice (H-03)', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n', 400],
-  ['chunked in two lines (H-03)', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400],
+  [
+    'an overflowing length (H-02)',
+    'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999\r\n\r\n',
+    400,
+  ],
+  [
+    'an unknown coding (H-03)',
+    'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n',
+    400,
+  ],
+  [
+    'a coding before chunked (H-03)',
+    'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n',
+    400,
+  ],
+  [
+    'chunked twice (H-03)',
+    'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n',
+    400,
+  ],
+  [
+    'chunked in two lines (H-03)',
+    'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    400,
+  ],
   ['identity (H-03)', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n', 400],
-  ['chunked not last (H-03)', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n', 400],
-  ['a misspelt coding (H-03)', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n', 400],
-  ['Transfer-Encoding in HTTP/1.0 (H-04)', 'POST / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400],
-  ['Transfer-Encoding of a GET in HTTP/1.0 (H-04)', 'GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400],
+  [
+    'chunked not last (H-03)',
+    'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n',
+    400,
+  ],
+  [
+    'a misspelt coding (H-03)',
+    'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n',
+    400,
+  ],
+  [
+    'Transfer-Encoding in HTTP/1.0 (H-04)',
+    'POST / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    400,
+  ],
+  [
+    'Transfer-Encoding of a GET in HTTP/1.0 (H-04)',
+    'GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    400,
+  ],
   ['space before the colon (H-05)', 'GET / HTTP/1.1\r\nHost: a\r\nX : b\r\n\r\n', 400],
   ['space before the first field (H-05)', 'GET / HTTP/1.1\r\n Host: a\r\n\r\n', 400],
   ['a folded line (H-05)', 'GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n', 400],
@@ -34,10 +90,26 @@ const REFUSED: readonly (readonly [name: string, message: string, status: number
   ['NUL in a value (H-06)', 'GET / HTTP/1.1\r\nHost: a\r\nX: b\x00c\r\n\r\n', 400],
   ['NUL in a name (H-06)', 'GET / HTTP/1.1\r\nHost: a\r\nX\x00: b\r\n\r\n', 400],
   ['a control character in a value (H-06)', 'GET / HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n', 400],
-  ['a chunk size that is no number (H-07)', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n', 400],
-  ['a huge chunk size (H-07)', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffffff\r\n', 400],
-  ['a chunk without its end (H-07)', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcX', 400],
-  ['long chunk extensions (H-07)', `POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;${'x'.repeat(17_000)}\r\nabc\r\n0\r\n\r\n`, 413],
+  [
+    'a chunk size that is no number (H-07)',
+    'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n',
+    400,
+  ],
+  [
+    'a huge chunk size (H-07)',
+    'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffffff\r\n',
+    400,
+  ],
+  [
+    'a chunk without its end (H-07)',
+    'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcX',
+    400,
+  ],
+  [
+    'long chunk extensions (H-07)',
+    `POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;${'x'.repeat(17_000)}\r\nabc\r\n0\r\n\r\n`,
+    413,
+  ],
   ['no Host (H-09)', 'GET / HTTP/1.1\r\n\r\n', 400],
   ['no Host in HTTP/1.0 (H-09)', 'GET / HTTP/1.0\r\n\r\n', 400],
   ['two Hosts (H-09)', 'GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n', 400],
@@ -55,13 +127,29 @@ const REFUSED: readonly (readonly [name: string, message: string, status: number
   ['a target that is no path (H-11)', 'GET a HTTP/1.1\r\nHost: a\r\n\r\n', 400],
   ['an absolute target of another scheme', 'GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n', 400],
   ['user information in the target', 'GET http://u:p@a/ HTTP/1.1\r\nHost: a\r\n\r\n', 400],
-  ['a GET with a body (H-12)', `GET / HTTP/1.1\r\nHost: a\r\nContent-Length: ${BEHIND.length}\r\n\r\n`, 400],
-  ['a GET with a chunked body (H-12, N-20)', 'GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400],
-  ['Upgrade (H-13)', 'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n', 501],
+  [
+    'a GET with a body (H-12)',
+    `GET / HTTP/1.1\r\nHost: a\r\nContent-Length: ${BEHIND.length}\r\n\r\n`,
+    400,
+  ],
+  [
+    'a GET with a chunked body (H-12, N-20)',
+    'GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    400,
+  ],
+  [
+    'Upgrade (H-13)',
+    'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+    501,
+  ],
   ['CONNECT (H-13)', 'CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n', 405],
   ['TRACE (H-13)', 'TRACE / HTTP/1.1\r\nHost: a\r\n\r\n', 405],
   ['OPTIONS of everything', 'OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n', 405],
-  ['an unknown expectation (H-14)', 'POST / HTTP/1.1\r\nHost: a\r\nExpect: magic\r\nContent-Length: 0\r\n\r\n', 417],
+  [
+    'an unknown expectation (H-14)',
+    'POST / HTTP/1.1\r\nHost: a\r\nExpect: magic\r\nContent-Length: 0\r\n\r\n',
+    417,
+  ],
 ];
 
 describe('what the server refuses', () => {
@@ -94,17 +182,25 @@ describe('what the server refuses', () => {
   }
 
   it('answers a good request before it refuses the broken one behind it', async () => {
-    const { text, closed } = await rawExchange(edge.port, `GET /good HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nX : y\r\n\r\n${BEHIND}`);
+    const { text, closed } = await rawExchange(
+      edge.port,
+      `GET /good HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nX : y\r\n\r\n${BEHIND}`,
+    );
     expect(statuses(text)).to.deep.equal([200, 400]);
     expect(closed).to.equal(true);
     expect(asked.map(({ target }) => target)).to.deep.equal(['/good']);
   });
 
   it('answers 50 pipelined requests in order (H-14)', async () => {
-    const many = Array.from({ length: 50 }, (_, i) => `GET /${i} HTTP/1.1\r\nHost: a\r\n${i === 49 ? 'Connection: close\r\n' : ''}\r\n`);
+    const many = Array.from(
+      { length: 50 },
+      (_, i) => `GET /${i} HTTP/1.1\r\nHost: a\r\n${i === 49 ? 'Connection: close\r\n' : ''}\r\n`,
+    );
     const { text } = await rawExchange(edge.port, many.join(''));
     expect(statuses(text)).to.have.length(50);
-    expect(asked.map(({ target }) => target)).to.deep.equal(Array.from({ length: 50 }, (_, i) => `/${i}`));
+    expect(asked.map(({ target }) => target)).to.deep.equal(
+      Array.from({ length: 50 }, (_, i) => `/${i}`),
+    );
   });
 
   it('tells a client that expects it to go on (H-14)', async () => {
@@ -136,7 +232,10 @@ describe('what the server refuses', () => {
   });
 
   it('lets the authority of an absolute target win over Host (H-10)', async () => {
-    await rawExchange(edge.port, 'GET http://B.example:80/x?y HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    await rawExchange(
+      edge.port,
+      'GET http://B.example:80/x?y HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n',
+    );
     expect(asked[0]?.host).to.equal('b.example');
     expect(asked[0]?.publicUrl).to.equal('http://b.example/x?y');
     expect(asked[0]?.target).to.equal('/x?y');
@@ -149,46 +248,5 @@ describe('what the server refuses', () => {
     );
     expect(asked[0]?.headers.has('X-Late')).to.equal(false);
     expect(asked[0]?.headers.has('Trailer')).to.equal(false);
-  });
-});
-
-describe('the limits of the server', () => {
-  it('takes a request at each size limit and refuses the next byte (H-81)', async () => {
-    await using edge = await startEdge();
-    const get = async (target: string, fields: string): Promise<number[]> =>
-      statuses((await rawExchange(edge.port, `GET ${target} HTTP/1.1\r\nHost: a\r\n${fields}\r\n`, /\r\n\r\n/)).text);
-    const fields = (count: number): string => Array.from({ length: count }, (_, i) => `X-${i}: y\r\n`).join('');
-    expect(await get(`/${'t'.repeat(8191)}`, '')).to.deep.equal([200]);
-    expect(await get(`/${'t'.repeat(8192)}`, '')).to.deep.equal([414]);
-    expect(await get(`/${'t'.repeat(20_000)}`, '')).to.deep.equal([414]);
-    expect(await get('/', fields(99))).to.deep.equal([200]);
-    expect(await get('/', fields(100))).to.deep.equal([431]);
-    expect(await get('/', `X: ${'y'.repeat(15_000)}\r\n`)).to.deep.equal([200]);
-    expect(await get('/', `X: ${'y'.repeat(17_000)}\r\n`)).to.deep.equal([431]);
-  });
-
-  it('answers 408 to fields that come too slowly, and to silence', async () => {
-    await using edge = await startEdge({ limits: { headerTimeoutMs: 100 } });
-    const [slow, silent] = await Promise.all([rawExchange(edge.port, 'GET / HTTP/1.1\r\nHo'), rawExchange(edge.port, '')]);
-    expect(statuses(slow.text)).to.deep.equal([408]);
-    expect(statuses(silent.text)).to.deep.equal([408]);
-    expect(edge.metrics.value('requests_refused_total', 'request-timeout')).to.equal(2);
-  });
-
-  it('closes a connection that has been idle too long', async () => {
-    await using edge = await startEdge({ limits: { idleTimeoutMs: 50 } });
-    const { text, closed } = await rawExchange(edge.port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n');
-    expect(statuses(text)).to.deep.equal([200]);
-    expect(closed).to.equal(true);
-  });
-
-  it('answers 503 above the limit of connections', async () => {
-    await using edge = await startEdge({ limits: { connections: 1 } });
-    const first = await rawConnect(edge.port);
-    const { text, closed } = await rawExchange(edge.port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n');
-    expect(statuses(text)).to.deep.equal([503]);
-    expect(text).to.match(/^Retry-After: 1\r$/m);
-    expect(closed).to.equal(true);
-    first.destroy();
   });
 });

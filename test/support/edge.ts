@@ -10,7 +10,12 @@ import { type Rule, RuleRouter } from '../../src/http/rule-router.ts';
 import { createServer, type HttpServer, type HttpServerOptions } from '../../src/http/server.ts';
 import { type Logger, silentLogger } from '../../src/log.ts';
 import { Metrics } from '../../src/metrics.ts';
-import type { Content, Protocol, ProtocolRequest, ProtocolResponse } from '../../src/protocol/protocol.ts';
+import type {
+  Content,
+  Protocol,
+  ProtocolRequest,
+  ProtocolResponse,
+} from '../../src/protocol/protocol.ts';
 
 /** Name of the node that `startEdge` starts. */
 export const EDGE_NODE = 'caje-00000000000000aa';
@@ -91,7 +96,13 @@ export function recording(asked: ProtocolRequest[]): Protocol {
 
 /** A 200 hit without fields or body, unless more is said. */
 export function respond(response: Partial<ProtocolResponse>): ProtocolResponse {
-  return { status: 200, headers: HeaderList.empty, report: { phase: 'hit' }, selectable: false, ...response };
+  return {
+    status: 200,
+    headers: HeaderList.empty,
+    report: { phase: 'hit' },
+    selectable: false,
+    ...response,
+  };
 }
 
 /** Stored bytes that can be opened in parts. */
@@ -101,7 +112,9 @@ export function bytesContent(text: string | Buffer, more: Partial<Content> = {})
     size: bytes.length,
     seekable: true,
     open: ({ range } = {}) =>
-      Readable.from([range === undefined ? bytes : bytes.subarray(range.start, range.end + 1)], { objectMode: false }),
+      Readable.from([range === undefined ? bytes : bytes.subarray(range.start, range.end + 1)], {
+        objectMode: false,
+      }),
     close: () => {},
     ...more,
   };

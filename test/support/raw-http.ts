@@ -11,7 +11,11 @@ export interface RawExchange {
 }
 
 /** Writes bytes to a loopback port and reads until the connection ends, or until the text received matches `until`. */
-export async function rawExchange(port: number, message: string, until?: RegExp): Promise<RawExchange> {
+export async function rawExchange(
+  port: number,
+  message: string,
+  until?: RegExp,
+): Promise<RawExchange> {
   const { promise, resolve } = Promise.withResolvers<RawExchange>();
   const socket = connect(port, '127.0.0.1');
   let text = '';
