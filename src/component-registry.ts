@@ -1,10 +1,5 @@
 import type { Clock } from './clock.ts';
-import type {
-  ComponentContext,
-  ComponentKind,
-  ComponentType,
-  ServiceKey,
-} from './component.ts';
+import type { ComponentContext, ComponentKind, ComponentType, ServiceKey } from './component.ts';
 import { type ComponentConfig, type Config, SECTION_OF } from './config/config.ts';
 import { messageOf, ProxyError } from './errors.ts';
 import type { Logger } from './log.ts';
@@ -67,7 +62,10 @@ export class ComponentRegistry implements AsyncDisposable {
       try {
         await value[Symbol.asyncDispose]();
       } catch (error) {
-        this.#options.log.warn({ component: name, err: messageOf(error) }, 'a component did not close');
+        this.#options.log.warn(
+          { component: name, err: messageOf(error) },
+          'a component did not close',
+        );
       }
     }
   }
@@ -75,8 +73,13 @@ export class ComponentRegistry implements AsyncDisposable {
   async #get(kind: ComponentKind, name: string, path: readonly string[]): Promise<unknown> {
     const id = `${kind} ${name}`;
     if (path.includes(id))
-      throw new ProxyError('invalid', 'component-registry.get', `a circle: ${[...path, id].join(' → ')}`);
-    const config = kind === 'protocol' ? undefined : this.#options.config[SECTION_OF[kind]].get(name);
+      throw new ProxyError(
+        'invalid',
+        'component-registry.get',
+        `a circle: ${[...path, id].join(' → ')}`,
+      );
+    const config =
+      kind === 'protocol' ? undefined : this.#options.config[SECTION_OF[kind]].get(name);
     if (!config) throw new ProxyError('invalid', 'component-registry.get', `there is no ${id}`);
     const running = this.#making.get(id);
     if (running) return await running;
@@ -92,9 +95,15 @@ export class ComponentRegistry implements AsyncDisposable {
     extra: ReadonlyMap<ServiceKey<unknown>, unknown>,
   ): Promise<unknown> {
     const { types, services, identity, log, clock, metrics } = this.#options;
-    const type = types.find((candidate) => candidate.kind === kind && candidate.type === config.type);
+    const type = types.find(
+      (candidate) => candidate.kind === kind && candidate.type === config.type,
+    );
     if (!type)
-      throw new ProxyError('invalid', 'component-registry.create', `there is no ${kind} type ${config.type}`);
+      throw new ProxyError(
+        'invalid',
+        'component-registry.create',
+        `there is no ${kind} type ${config.type}`,
+      );
     const context: ComponentContext = {
       name: config.name,
       clock,
@@ -103,11 +112,16 @@ export class ComponentRegistry implements AsyncDisposable {
       dataDir: identity.dataDir,
       baseDir: this.#options.config.baseDir,
       nodeId: identity.nodeId,
-      component: async <T>(other: ComponentKind, name: string) => (await this.#get(other, name, path)) as T,
+      component: async <T>(other: ComponentKind, name: string) =>
+        (await this.#get(other, name, path)) as T,
       service: <T>(key: ServiceKey<T>) => {
         const service = extra.get(key) ?? services.get(key);
         if (service === undefined)
-          throw new ProxyError('internal', 'component-registry.service', `there is no service ${key.description}`);
+          throw new ProxyError(
+            'internal',
+            'component-registry.service',
+            `there is no service ${key.description}`,
+          );
         return service as T;
       },
     };

@@ -50,6 +50,8 @@ export interface ComponentType<Options = unknown, Made = unknown> {
 }
 
 /** Keeps the option type tied to its schema while the list of types stays `ComponentType<unknown, …>`. */
-export function componentType<Options, Made>(type: ComponentType<Options, Made>): ComponentType<unknown, Made> {
+export function componentType<Options, Made>(
+  type: ComponentType<Options, Made>,
+): ComponentType<unknown, Made> {
   return type as unknown as ComponentType<unknown, Made>;
 }

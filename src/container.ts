@@ -64,7 +64,10 @@ const storageModule = new ContainerModule(({ bind }) => {
       await NodeDatabase.open({ path: nodeDatabasePath(identity), clock, log }),
     [TOKENS.Identity, TOKENS.Clock, TOKENS.Log],
   );
-  bind(TOKENS.BodyCache).toResolvedValue((config) => new BodyCache(config.memory.bodies), [TOKENS.Config]);
+  bind(TOKENS.BodyCache).toResolvedValue(
+    (config) => new BodyCache(config.memory.bodies),
+    [TOKENS.Config],
+  );
 });
 
 const manifestModule = new ContainerModule(({ bind }) => {
@@ -99,8 +102,23 @@ const protocolModule = new ContainerModule(({ bind }) => {
   );
   bind(TOKENS.PullThrough).toResolvedValue(
     (manifest, cache, folder, clock, log, metrics) =>
-      new PullThrough({ manifest, cache, folder, clock, log, metrics, maxBodyBytes: MAX_BODY_BYTES }),
-    [TOKENS.Manifest, TOKENS.BodyCache, TOKENS.SpoolFolder, TOKENS.Clock, TOKENS.Log, TOKENS.Metrics],
+      new PullThrough({
+        manifest,
+        cache,
+        folder,
+        clock,
+        log,
+        metrics,
+        maxBodyBytes: MAX_BODY_BYTES,
+      }),
+    [
+      TOKENS.Manifest,
+      TOKENS.BodyCache,
+      TOKENS.SpoolFolder,
+      TOKENS.Clock,
+      TOKENS.Log,
+      TOKENS.Metrics,
+    ],
   );
   bind(TOKENS.Purger).toResolvedValue(
     (manifest, pullThrough, metrics) => new Purger(manifest, pullThrough, metrics),

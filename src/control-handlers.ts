@@ -30,7 +30,9 @@ export interface OperatorParts {
 const PAGE = 500;
 
 /** The commands of the control socket by name: `ls`, `journal`, `purge`, `verify`, `counters`. */
-export function createControlHandlers(parts: OperatorParts): Readonly<Record<string, ControlHandler>> {
+export function createControlHandlers(
+  parts: OperatorParts,
+): Readonly<Record<string, ControlHandler>> {
   return {
     ls: (input) => listEntries(parts, input),
     journal: async (input) => {
@@ -62,7 +64,10 @@ async function* listEntries(parts: OperatorParts, input: unknown): AsyncGenerato
         status: entry.status,
         size: entry.size,
         digest: entry.digest,
-        ageSeconds: Math.max(0, Math.floor(entry.policy.initialAge + (now - entry.policy.receivedAt) / 1000)),
+        ageSeconds: Math.max(
+          0,
+          Math.floor(entry.policy.initialAge + (now - entry.policy.receivedAt) / 1000),
+        ),
         freshSeconds: Math.floor((entry.freshUntil - now) / 1000),
         state: await stateOf(parts, entry, now),
       };
@@ -94,7 +99,11 @@ async function* verifyBodies(parts: OperatorParts, input: unknown): AsyncGenerat
   const { storage } = parseInput(verifyInput, input);
   const chosen = parts.backends.filter(([name]) => storage === undefined || name === storage);
   if (chosen.length === 0)
-    throw new ProxyError('invalid', 'control-handlers.verify', `there is no storage named ${storage ?? ''} in use`);
+    throw new ProxyError(
+      'invalid',
+      'control-handlers.verify',
+      `there is no storage named ${storage ?? ''} in use`,
+    );
   for (const [name, backend] of chosen) {
     for await (const { digest, size } of backend.list()) {
       const problem = await readWhole(backend, digest, size);
@@ -104,7 +113,11 @@ async function* verifyBodies(parts: OperatorParts, input: unknown): AsyncGenerat
 }
 
 // Reading is checking: a backend never hands out bytes that do not match.
-async function readWhole(backend: Backend, digest: string, size: number): Promise<string | undefined> {
+async function readWhole(
+  backend: Backend,
+  digest: string,
+  size: number,
+): Promise<string | undefined> {
   try {
     if (!isDigest(digest)) return 'its name is no digest';
     const opened = await backend.open(digest);
@@ -118,10 +131,16 @@ async function readWhole(backend: Backend, digest: string, size: number): Promis
 }
 
 function parseInput<T>(
-  schema: { safeParse(input: unknown): { success: boolean; data?: T; error?: { message: string } } },
+  schema: {
+    safeParse(input: unknown): { success: boolean; data?: T; error?: { message: string } };
+  },
   input: unknown,
 ): T {
   const parsed = schema.safeParse(input ?? {});
   if (parsed.success) return parsed.data as T;
-  throw new ProxyError('invalid', 'control-handlers.input', parsed.error?.message ?? 'malformed input');
+  throw new ProxyError(
+    'invalid',
+    'control-handlers.input',
+    parsed.error?.message ?? 'malformed input',
+  );
 }

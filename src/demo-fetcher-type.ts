@@ -16,6 +16,11 @@ export const demoFetcherType: ComponentType<unknown, Fetcher & AsyncDisposable> 
   options: z.strictObject({}),
   async create(_options, context) {
     const url = await context.service(START_DEMO)();
-    return new OriginFetcher({ name: context.name, url, clock: context.clock, metrics: context.metrics });
+    return new OriginFetcher({
+      name: context.name,
+      url,
+      clock: context.clock,
+      metrics: context.metrics,
+    });
   },
 });

@@ -93,7 +93,8 @@ export class HeaderList {
     for (const [own, value] of this.lines) {
       const name = own.toLowerCase();
       const before = record[name];
-      if (name === 'set-cookie') record[name] = Array.isArray(before) ? [...before, value] : [value];
+      if (name === 'set-cookie')
+        record[name] = Array.isArray(before) ? [...before, value] : [value];
       else record[name] = before === undefined ? value : `${before as string}, ${value}`;
     }
     return record;

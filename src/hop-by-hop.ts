@@ -2,16 +2,48 @@ import type { HeaderLine } from './headers.ts';
 import { HeaderList } from './headers.ts';
 
 /** Fields that concern one connection only, whatever Connection says (RFC 9110 §7.6.1); beside them all of `Proxy-*`. */
-const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'http2-settings']);
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+]);
 
 /**
  * Fields that a Connection list cannot remove: without them a request means something else, so a client could
  * strip what a proxy before us, or caje itself, relies on.
  */
 const PROTECTED = new Set([
-  'host', 'authorization', 'cookie', 'set-cookie', 'cache-control', 'pragma', 'vary', 'age', 'date', 'etag', 'expires',
-  'last-modified', 'location', 'content-length', 'content-type', 'content-encoding', 'content-range', 'range', 'if-match',
-  'if-none-match', 'if-modified-since', 'if-unmodified-since', 'if-range', 'forwarded', 'via', 'cdn-loop', 'origin',
+  'host',
+  'authorization',
+  'cookie',
+  'set-cookie',
+  'cache-control',
+  'pragma',
+  'vary',
+  'age',
+  'date',
+  'etag',
+  'expires',
+  'last-modified',
+  'location',
+  'content-length',
+  'content-type',
+  'content-encoding',
+  'content-range',
+  'range',
+  'if-match',
+  'if-none-match',
+  'if-modified-since',
+  'if-unmodified-since',
+  'if-range',
+  'forwarded',
+  'via',
+  'cdn-loop',
+  'origin',
 ]);
 
 function isHopByHop(name: string): boolean {

@@ -20,7 +20,10 @@ export function createLogger(level: LogLevel = 'info'): Logger {
       level,
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
-      redact: { paths: ['authorization', 'cookie', '*.authorization', '*.cookie', 'token'], censor: '***' },
+      redact: {
+        paths: ['authorization', 'cookie', '*.authorization', '*.cookie', 'token'],
+        censor: '***',
+      },
     },
     pino.destination({ dest: 2, sync: false }),
   );

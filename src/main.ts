@@ -5,8 +5,8 @@ import { join, resolve } from 'node:path';
 import type { ContainerModule } from 'inversify';
 import { SystemClock } from './clock.ts';
 import type { ComponentType } from './component.ts';
-import type { ListenAddress } from './config/patterns.ts';
 import type { Config } from './config/config.ts';
+import type { ListenAddress } from './config/patterns.ts';
 import { createContainer } from './container.ts';
 import { createControlHandlers } from './control-handlers.ts';
 import type { StartDemo } from './demo-fetcher-type.ts';
@@ -53,7 +53,9 @@ export interface RunningNode {
 
 /** Version of the package, as `caje --version` and `/_caje/version` say it. */
 export const VERSION: string = (
-  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  }
 ).version;
 
 /** Starts everything the configuration names. Throws a `ProxyError` whose message says what to change; nothing stays open then. */
@@ -85,11 +87,20 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   const trusts = trustCheck(config.trustedProxies);
   const base = { trusts, log, metrics, routes, router, nodeId: identity.nodeId, clock };
   const listen = { config, log, metrics, clock };
-  const fast = createFastPath({ manifest, cache: container.get(TOKENS.BodyCache), nodeId: identity.nodeId, clock, metrics, access: config.log.access });
+  const fast = createFastPath({
+    manifest,
+    cache: container.get(TOKENS.BodyCache),
+    nodeId: identity.nodeId,
+    clock,
+    metrics,
+    access: config.log.access,
+  });
   stack.defer(() => fast.close());
   const publicServer = makeServer(listen, createApp({ ...base, noted: fast.note }), fast.serve);
   const tokens = await readTokens(config);
-  const peerServer = config.listen.peer ? makeServer(listen, createPeerApi({ ...base, tokens })) : undefined;
+  const peerServer = config.listen.peer
+    ? makeServer(listen, createPeerApi({ ...base, tokens }))
+    : undefined;
 
   const control = stack.use(
     await openControlSocket({
@@ -102,10 +113,21 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   const publicUrl = await bind(publicServer, config.listen.public, 'public', log);
   stack.defer(async () => void (await publicServer.close()));
   const peerUrl =
-    peerServer && config.listen.peer ? await bind(peerServer, config.listen.peer, 'peer', log) : undefined;
+    peerServer && config.listen.peer
+      ? await bind(peerServer, config.listen.peer, 'peer', log)
+      : undefined;
 
   const recovering = new AbortController();
-  const recovered = recover({ folder, backends, manifest, config, clock, log, metrics, signal: recovering.signal });
+  const recovered = recover({
+    folder,
+    backends,
+    manifest,
+    config,
+    clock,
+    log,
+    metrics,
+    signal: recovering.signal,
+  });
   const rest = stack.move();
   const { notReadyMs, graceMs } = config.drain;
   return {
@@ -117,7 +139,9 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
       state.draining = true;
       recovering.abort();
       const cut = await Promise.all(
-        [publicServer, peerServer].map(async (server) => await server?.close({ notReadyMs, graceMs })),
+        [publicServer, peerServer].map(
+          async (server) => await server?.close({ notReadyMs, graceMs }),
+        ),
       );
       const answers = cut.reduce<number>((sum, count) => sum + (count ?? 0), 0);
       if (answers > 0) log.warn({ answers }, 'answers were cut when the grace time ended');
@@ -134,9 +158,14 @@ interface ListenParts {
   readonly clock: SystemClock;
 }
 
-function makeServer(parts: ListenParts, handler: Handler, fast?: ReturnType<typeof createFastPath>['serve']): HttpServer {
+function makeServer(
+  parts: ListenParts,
+  handler: Handler,
+  fast?: ReturnType<typeof createFastPath>['serve'],
+): HttpServer {
   const { config, log, metrics, clock } = parts;
-  const { headerBytes, fields, targetBytes, headerTimeMs, requestTimeMs, idleTimeMs, connections } = config.limits;
+  const { headerBytes, fields, targetBytes, headerTimeMs, requestTimeMs, idleTimeMs, connections } =
+    config.limits;
   return createServer({
     handler,
     fast,
@@ -156,7 +185,12 @@ function makeServer(parts: ListenParts, handler: Handler, fast?: ReturnType<type
   });
 }
 
-async function bind(server: HttpServer, address: ListenAddress, listener: string, log: Logger): Promise<string> {
+async function bind(
+  server: HttpServer,
+  address: ListenAddress,
+  listener: string,
+  log: Logger,
+): Promise<string> {
   const bound = await server.listen(address);
   const url = urlOf(bound);
   log.info({ listener, url }, 'listening');

@@ -94,7 +94,8 @@ export class Metrics {
   snapshot(): Record<string, number> {
     const all = new Map<string, number>(this.#values);
     for (const name of Object.keys(COUNTERS)) {
-      if (![...all.keys()].some((key) => key === name || key.startsWith(`${name}{`))) all.set(name, 0);
+      if (![...all.keys()].some((key) => key === name || key.startsWith(`${name}{`)))
+        all.set(name, 0);
     }
     return Object.fromEntries([...all].sort(([a], [b]) => (a < b ? -1 : 1)));
   }

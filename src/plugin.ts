@@ -33,6 +33,10 @@ async function importPlugin(path: string): Promise<ContainerModule> {
   const { plugin } = module;
   // By shape, not by class: a plug-in may bring a copy of inversify of its own.
   if (typeof plugin !== 'object' || plugin === null || !('load' in plugin))
-    throw new ProxyError('invalid', 'plugin.import', 'it exports no ContainerModule named "plugin"');
+    throw new ProxyError(
+      'invalid',
+      'plugin.import',
+      'it exports no ContainerModule named "plugin"',
+    );
   return plugin as ContainerModule;
 }

@@ -33,10 +33,15 @@ export async function recover(options: RecoverOptions): Promise<void> {
       await step(`leftovers of ${name}`, options, async () => await backend.recover({ signal }));
     await step(`orphans of ${name}`, options, async () => await removeOrphans(backend, options));
   }
-  if (!signal.aborted) log.debug({ recovered: metrics.value('recovered_total') }, 'recovery is done');
+  if (!signal.aborted)
+    log.debug({ recovered: metrics.value('recovered_total') }, 'recovery is done');
 }
 
-async function step(what: string, options: RecoverOptions, work: () => Promise<number>): Promise<void> {
+async function step(
+  what: string,
+  options: RecoverOptions,
+  work: () => Promise<number>,
+): Promise<void> {
   if (options.signal.aborted) return;
   try {
     const removed = await work();

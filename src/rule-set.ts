@@ -41,15 +41,15 @@ async function buildRule(
   pullThrough: PullThrough,
 ): Promise<BuiltRule> {
   const fetchers: Fetcher[] = [];
-  for (const name of config.fetch) fetchers.push(await components.component<Fetcher>('fetcher', name));
+  for (const name of config.fetch)
+    fetchers.push(await components.component<Fetcher>('fetcher', name));
   // What is private is neither given to peers nor asked of them.
   const allowed = config.private ? fetchers.filter((fetcher) => !isChainLink(fetcher)) : fetchers;
   const usable = allowed.filter((fetcher) => reasonOff(fetcher) === undefined);
   const sources = fetchers.flatMap((fetcher) =>
     fetcher instanceof UpstreamsFetcher ? fetcher.upstreams : [fetcher.name],
   );
-  if (usable.length === 0)
-    return { config, rule: undefined, off: whyOff(allowed), sources };
+  if (usable.length === 0) return { config, rule: undefined, off: whyOff(allowed), sources };
   const stasher = await components.component<Stasher>('stasher', config.stash);
   const parts: RuleParts = {
     settings: config,
@@ -65,7 +65,11 @@ async function buildRule(
   );
   const errorFormat = TEXT_PROTOCOLS.has(config.protocol) ? 'text' : 'json';
   const { name, host, path, strip } = config;
-  return { config, sources, rule: { name, host, path, strip, protocol, errorFormat, private: config.private } };
+  return {
+    config,
+    sources,
+    rule: { name, host, path, strip, protocol, errorFormat, private: config.private },
+  };
 }
 
 function whyOff(fetchers: readonly Fetcher[]): string {

@@ -7,7 +7,13 @@ import type { Head } from './resource.ts';
 
 /** What one fetch brought, for the one who began it and for all who wait. */
 export type Arrival =
-  | { readonly kind: 'filling'; readonly fill: Fill; readonly draft: EntryDraft; readonly head: Head; readonly kept: boolean }
+  | {
+      readonly kind: 'filling';
+      readonly fill: Fill;
+      readonly draft: EntryDraft;
+      readonly head: Head;
+      readonly kept: boolean;
+    }
   | { readonly kind: 'confirmed'; readonly entry: Entry; readonly status: number }
   | { readonly kind: 'stale'; readonly entry: Entry; readonly status: number | undefined }
   | { readonly kind: 'unshared'; readonly fetched: Fetched; readonly head: Head };

@@ -36,7 +36,11 @@ export function storedContent(opened: Opened, getter: Getter): Content {
       return lateBody(async () => {
         const again = await getter.open(parseDigest(opened.digest), options);
         if (!again)
-          throw new ProxyError('integrity', 'content.open', 'the body went away while it was being read');
+          throw new ProxyError(
+            'integrity',
+            'content.open',
+            'the body went away while it was being read',
+          );
         return again.body;
       });
     },

@@ -53,7 +53,8 @@ export class Filler {
       fetched = await supply.fetcher.fetch(resource.request(entry));
     } catch (error) {
       end();
-      if (entry && resource.mayServeStale(entry, clock.now())) return { kind: 'stale', entry, status: undefined };
+      if (entry && resource.mayServeStale(entry, clock.now()))
+        return { kind: 'stale', entry, status: undefined };
       throw error;
     }
     metrics.count('fills_total', fetched.source);
@@ -66,7 +67,8 @@ export class Filler {
     if (entry && head.status === 304) {
       fetched.body.resume();
       const confirmed = this.#freshen(resource, entry, head, baseJid);
-      if (!confirmed) return await this.fetch(resource, supply, { ...ask, entry: undefined }, end, behind);
+      if (!confirmed)
+        return await this.fetch(resource, supply, { ...ask, entry: undefined }, end, behind);
       end();
       return { kind: 'confirmed', entry: confirmed, status: 304 };
     }
@@ -86,8 +88,17 @@ export class Filler {
     if (fresh.kind === 'mismatch') return undefined;
     const { headers, policy, freshUntil, staleAt } = fresh;
     const confirmed: Entry = { ...entry, headers, policy, freshUntil, staleAt };
-    if (!fresh.keep) this.#commit({ op: 'delete', namespace: entry.namespace, key: entry.key, variant: entry.variant, changeId: randomUUID(), actor: entry.rule });
-    else if (!fresh.changedHeaders || entry.jid === 0) manifest.refresh(entry, { policy, freshUntil, staleAt });
+    if (!fresh.keep)
+      this.#commit({
+        op: 'delete',
+        namespace: entry.namespace,
+        key: entry.key,
+        variant: entry.variant,
+        changeId: randomUUID(),
+        actor: entry.rule,
+      });
+    else if (!fresh.changedHeaders || entry.jid === 0)
+      manifest.refresh(entry, { policy, freshUntil, staleAt });
     else {
       const { jid: _jid, firstSeenAt: _first, storedAt: _stored, ...kept } = confirmed;
       this.#commit({ op: 'put', changeId: randomUUID(), entry: kept, baseJid, actor: entry.rule });
@@ -97,7 +108,10 @@ export class Filler {
 
   #commit(change: Change): void {
     this.#options.manifest.commit([change]).catch((error: unknown) => {
-      this.#options.log.error({ err: messageOf(error), op: change.op }, 'a row could not be handed to the manifest');
+      this.#options.log.error(
+        { err: messageOf(error), op: change.op },
+        'a row could not be handed to the manifest',
+      );
     });
   }
 
@@ -111,7 +125,11 @@ export class Filler {
   ): Arrival {
     const { fetched, head, baseJid } = arrived;
     const decision = resource.decide(head);
-    if (decision.keep === 'no' || !supply.stasher.bodies || tooLarge(head, this.#options.maxBodyBytes)) {
+    if (
+      decision.keep === 'no' ||
+      !supply.stasher.bodies ||
+      tooLarge(head, this.#options.maxBodyBytes)
+    ) {
       end();
       return { kind: 'unshared', fetched, head };
     }
@@ -146,7 +164,12 @@ export class Filler {
   // True: the same bytes and fields came again, so that only their freshness is news, and that is this node's alone.
   async #unchanged(fill: Fill, draft: EntryDraft, entry: Entry): Promise<boolean> {
     const sameKind = draft.status === entry.status && draft.variant === entry.variant;
-    if (fill.expectedSize !== entry.size || !sameKind || changesMeaning(entry.headers, draft.headers)) return false;
+    if (
+      fill.expectedSize !== entry.size ||
+      !sameKind ||
+      changesMeaning(entry.headers, draft.headers)
+    )
+      return false;
     if ((await fill.sealed).digest !== entry.digest) return false;
     const { policy, freshUntil, staleAt } = draft;
     this.#options.manifest.refresh(entry, { policy, freshUntil, staleAt });
@@ -164,10 +187,14 @@ export class Filler {
   }
 
   #mismatch(kind: 'pinned' | 'promised', draft: EntryDraft, found: string, expected: string): void {
-    this.#options.metrics.count(kind === 'pinned' ? 'pinned_mismatch_total' : 'peer_mismatch_total');
+    this.#options.metrics.count(
+      kind === 'pinned' ? 'pinned_mismatch_total' : 'peer_mismatch_total',
+    );
     this.#options.log.error(
       { key: draft.key, source: draft.source, found, expected },
-      kind === 'pinned' ? 'the upstream changed what must never change' : 'a body differs from the digest sent with it',
+      kind === 'pinned'
+        ? 'the upstream changed what must never change'
+        : 'a body differs from the digest sent with it',
     );
   }
 }

@@ -92,7 +92,9 @@ function withOutages(inner: Fetcher): Fetcher {
 }
 
 function withSumdbs(inner: Fetcher, sumdbs: readonly Sumdb[]): Fetcher {
-  const own = new Map(sumdbs.flatMap(({ name, fetcher }) => (fetcher ? [[name, fetcher] as const] : [])));
+  const own = new Map(
+    sumdbs.flatMap(({ name, fetcher }) => (fetcher ? [[name, fetcher] as const] : [])),
+  );
   if (own.size === 0) return inner;
   const names = sumdbs.map(({ name }) => name);
   return {

@@ -42,7 +42,11 @@ export class HttpProtocol implements Protocol {
       return await this.#pass(request, resource, supply);
     if (judgement.bypass !== undefined) {
       if (onlyIfCached)
-        throw new ProxyError('timeout', 'http-protocol.handle', 'the request goes past the cache, and only what is kept was asked for');
+        throw new ProxyError(
+          'timeout',
+          'http-protocol.handle',
+          'the request goes past the cache, and only what is kept was asked for',
+        );
       return await pullThrough.forward(resource, supply, 'bypass');
     }
     return await pullThrough.answer(resource, supply);
@@ -53,16 +57,33 @@ export class HttpProtocol implements Protocol {
     return { namespace, key: httpKey(request.publicUrl), rule: name };
   }
 
-  async #pass(request: ProtocolRequest, resource: HttpResource, supply: Supply): Promise<ProtocolResponse> {
+  async #pass(
+    request: ProtocolRequest,
+    resource: HttpResource,
+    supply: Supply,
+  ): Promise<ProtocolResponse> {
     if (supply.onlyIfCached)
       throw new ProxyError('timeout', 'http-protocol.handle', 'only what is kept was asked for');
     const response = await this.#parts.pullThrough.forward(resource, supply, 'method');
-    const keys = invalidatedKeys(request.method, response.status, request.publicUrl, response.headers);
+    const keys = invalidatedKeys(
+      request.method,
+      response.status,
+      request.publicUrl,
+      response.headers,
+    );
     // RFC 9111 §4.4. What is answered from here is gone at once; nobody waits for it to be durable.
     for (const value of keys) {
       this.#purger
-        .purge({ kind: 'key', value, namespace: resource.subject.namespace, soft: false, actor: this.name })
-        .catch((error: unknown) => this.#log.warn({ err: messageOf(error), key: value }, 'an invalidation is late'));
+        .purge({
+          kind: 'key',
+          value,
+          namespace: resource.subject.namespace,
+          soft: false,
+          actor: this.name,
+        })
+        .catch((error: unknown) =>
+          this.#log.warn({ err: messageOf(error), key: value }, 'an invalidation is late'),
+        );
     }
     return response;
   }

@@ -107,7 +107,13 @@ export class HttpResource implements Resource {
   }
 
   freshen(entry: Entry, head: Head): Freshened {
-    return freshen(entry, head.headers, head.requestedAt, head.receivedAt, this.#settings.freshness);
+    const { headers, requestedAt, receivedAt } = head;
+    const fresh = freshen(entry, headers, requestedAt, receivedAt, this.#settings.freshness);
+    if (fresh.kind === 'mismatch' || fresh.changedHeaders) return fresh;
+    // Clients that go by Expires alone must be told the new one, so it is worth a row.
+    const expires = fresh.headers.get('expires');
+    const counts = !/max-?age/i.test(fresh.headers.get('cache-control') ?? '');
+    return { ...fresh, changedHeaders: counts && expires !== entry.headers.get('expires') };
   }
 
   served(entry: Entry, now: number): HeaderList {

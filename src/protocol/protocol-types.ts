@@ -35,13 +35,20 @@ export const goProtocolType: ComponentType<unknown, Protocol> = componentType({
         z.strictObject({
           name: z
             .string()
-            .regex(/^[a-z0-9.-]+(?::\d+)?(?:\/[A-Za-z0-9._~/-]+)?$/, 'expected a name such as sums.example.org')
+            .regex(
+              /^[a-z0-9.-]+(?::\d+)?(?:\/[A-Za-z0-9._~/-]+)?$/,
+              'expected a name such as sums.example.org',
+            )
             .describe('Name of a checksum database, as GOSUMDB has it; may hold a path.'),
-          url: httpUrl().optional().describe('Where it is asked. Absent: at the upstream, below /sumdb/<name>.'),
+          url: httpUrl()
+            .optional()
+            .describe('Where it is asked. Absent: at the upstream, below /sumdb/<name>.'),
         }),
       )
       .optional()
-      .describe('Checksum databases that are passed through. Absent: the one that `go env GOSUMDB` names.'),
+      .describe(
+        'Checksum databases that are passed through. Absent: the one that `go env GOSUMDB` names.',
+      ),
     listTtl: duration().default(INDEX_TTL_MS).describe('How long lists and queries are fresh.'),
   }),
   async create({ sumdb, listTtl }, context) {
@@ -50,7 +57,13 @@ export const goProtocolType: ComponentType<unknown, Protocol> = componentType({
     const databases = named.map(({ name, url }): Sumdb => {
       if (!url) return { name };
       const { clock, metrics } = context;
-      return { name, fetcher: withLimit(new OriginFetcher({ name: `sumdb ${name}`, url, clock, metrics }), limit) };
+      return {
+        name,
+        fetcher: withLimit(
+          new OriginFetcher({ name: `sumdb ${name}`, url, clock, metrics }),
+          limit,
+        ),
+      };
     });
     return new GoProtocol(context.service(RULE_PARTS), { sumdb: databases, indexTtlMs: listTtl });
   },

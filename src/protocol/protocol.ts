@@ -25,7 +25,15 @@ export interface ProtocolRequest {
 export type CachePhase = 'hit' | 'miss' | 'stale' | 'revalidated' | 'bypass';
 
 /** Why a request went forward, RFC 9211 §2.2. */
-export type ForwardReason = 'bypass' | 'method' | 'uri-miss' | 'vary-miss' | 'miss' | 'request' | 'stale' | 'partial';
+export type ForwardReason =
+  | 'bypass'
+  | 'method'
+  | 'uri-miss'
+  | 'vary-miss'
+  | 'miss'
+  | 'request'
+  | 'stale'
+  | 'partial';
 
 /** What Cache-Status says of this node's part, RFC 9211 §2. */
 export interface CacheReport {

@@ -3,6 +3,7 @@ import type { Fetched } from '../fetchers/fetcher.ts';
 import type { Entry } from '../manifest/entry.ts';
 import { Fills, type Flight } from '../stashers/fills.ts';
 import { isDigest } from '../storage/digest.ts';
+import { abortable } from './abortable.ts';
 import { type Arrival, type Ask, drop, headOf, type Supply } from './arrival.ts';
 import { fetchedContent, fillContent, memoryContent, storedContent } from './contents.ts';
 import { Filler, type PullThroughOptions } from './filler.ts';
@@ -48,14 +49,20 @@ export class PullThrough {
     if (entry && verdict !== 'revalidate') {
       const hit = await this.#hit(resource, entry, supply, verdict === 'fresh' ? 'hit' : 'stale');
       if (hit) {
-        if (verdict !== 'fresh' && !supply.onlyIfCached) this.#refreshBehind(resource, entry, supply);
+        if (verdict !== 'fresh' && !supply.onlyIfCached)
+          this.#refreshBehind(resource, entry, supply);
         return hit;
       }
     }
     if (supply.onlyIfCached)
-      throw new ProxyError('timeout', 'pull-through.answer', 'not kept here, and only what is kept was asked for');
+      throw new ProxyError(
+        'timeout',
+        'pull-through.answer',
+        'not kept here, and only what is kept was asked for',
+      );
     const reason = forwardReason(entries, entry);
-    if (!entry && resource.onMiss === 'forward') return await this.forward(resource, supply, reason, 'miss');
+    if (!entry && resource.onMiss === 'forward')
+      return await this.forward(resource, supply, reason, 'miss');
     const ask: Ask = {
       // An entry that may be used but was not: its body is gone, and only a whole answer heals that.
       entry: verdict === 'revalidate' ? entry : undefined,
@@ -75,9 +82,16 @@ export class PullThrough {
     phase: 'bypass' | 'miss' = 'bypass',
   ): Promise<ProtocolResponse> {
     const requestedAt = this.#options.clock.now();
-    const fetched = await supply.fetcher.fetch(resource.request(undefined), { signal: supply.signal });
+    const fetched = await supply.fetcher.fetch(resource.request(undefined), {
+      signal: supply.signal,
+    });
     const head = headOf(fetched, requestedAt, this.#options.clock.now());
-    const report: CacheReport = { phase, forward: reason, forwardStatus: head.status, stored: false };
+    const report: CacheReport = {
+      phase,
+      forward: reason,
+      forwardStatus: head.status,
+      stored: false,
+    };
     return unsharedResponse(resource, fetched, head, report);
   }
 
@@ -91,7 +105,8 @@ export class PullThrough {
     const content = await this.#open(entry, supply);
     if (!content) return undefined;
     const now = this.#options.clock.now();
-    if (phase === 'stale') this.#options.metrics.count('stale_served_total', extra.forward ? 'error' : 'refreshing');
+    if (phase === 'stale')
+      this.#options.metrics.count('stale_served_total', extra.forward ? 'error' : 'refreshing');
     return {
       status: entry.status,
       headers: resource.served(entry, now),
@@ -121,17 +136,16 @@ export class PullThrough {
     } catch (error) {
       if (kindOf(error) === 'aborted') throw error;
       // A store that cannot be asked is a miss, not an error of the client's.
-      this.#options.log.warn({ err: messageOf(error), key: entry.key }, 'a stored body could not be read');
+      this.#options.log.warn(
+        { err: messageOf(error), key: entry.key },
+        'a stored body could not be read',
+      );
       this.#options.metrics.count('missing_blobs_total');
       return undefined;
     }
   }
 
-  async #fetchShared(
-    resource: Resource,
-    supply: Supply,
-    ask: Ask,
-  ): Promise<ProtocolResponse> {
+  async #fetchShared(resource: Resource, supply: Supply, ask: Ask): Promise<ProtocolResponse> {
     let { vary } = ask;
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const flight = this.#join(resource, supply, { ...ask, vary }, false);
@@ -177,11 +191,16 @@ export class PullThrough {
         if (!flight.leader && resource.select([arrival.entry]) === undefined) return undefined;
         const phase = arrival.kind === 'confirmed' ? 'revalidated' : 'stale';
         const forwardStatus = arrival.status;
-        return await this.#hit(resource, arrival.entry, supply, phase, { forward: 'stale', forwardStatus, collapsed });
+        return await this.#hit(resource, arrival.entry, supply, phase, {
+          forward: 'stale',
+          forwardStatus,
+          collapsed,
+        });
       }
       case 'filling': {
         if (!arrival.fill.joinable) return undefined;
-        if (!flight.leader && resource.variant(arrival.draft.vary) !== arrival.draft.variant) return undefined;
+        if (!flight.leader && resource.variant(arrival.draft.vary) !== arrival.draft.variant)
+          return undefined;
         return {
           status: arrival.head.status,
           headers: resource.passed(arrival.head),
@@ -202,7 +221,11 @@ export class PullThrough {
   #join(resource: Resource, supply: Supply, ask: Ask, behind: boolean): Flight<Arrival> {
     const { subject } = resource;
     const id = `${subject.namespace}\n${subject.rule}\n${subject.key}\n${resource.variant(ask.vary)}`;
-    return this.#fills.join(id, subject, async (end) => await this.#filler.fetch(resource, supply, ask, end, behind));
+    return this.#fills.join(
+      id,
+      subject,
+      async (end) => await this.#filler.fetch(resource, supply, ask, end, behind),
+    );
   }
 
   #refreshBehind(resource: Resource, entry: Entry, supply: Supply): void {
@@ -214,40 +237,32 @@ export class PullThrough {
     });
   }
 
-  async #fetchAlone(
-    resource: Resource,
-    supply: Supply,
-    ask: Ask,
-  ): Promise<ProtocolResponse> {
+  async #fetchAlone(resource: Resource, supply: Supply, ask: Ask): Promise<ProtocolResponse> {
     const arrival = await this.#filler.fetch(resource, supply, ask, () => {}, false);
-    const flight: Flight<Arrival> = { subject: resource.subject, arrival: Promise.resolve(arrival), leader: true };
+    const flight: Flight<Arrival> = {
+      subject: resource.subject,
+      arrival: Promise.resolve(arrival),
+      leader: true,
+    };
     const response = await this.#arrived(resource, supply, flight, arrival, ask.reason);
     if (response) return response;
-    if (ask.entry === undefined) throw new ProxyError('upstream', 'pull-through.fill', 'the body was cut short');
+    if (ask.entry === undefined)
+      throw new ProxyError('upstream', 'pull-through.fill', 'the body was cut short');
     // The entry was confirmed or is stale, but its body is gone: only a whole answer helps.
     return await this.#fetchAlone(resource, supply, { ...ask, entry: undefined });
-  }
-
-}
-
-/** Settles like `promise`, or rejects with the signal's reason when the caller leaves first. */
-async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return await promise;
-  signal.throwIfAborted();
-  let leave: (() => void) | undefined;
-  const left = new Promise<never>((_, reject) => {
-    leave = () => reject(signal.reason as Error);
-    signal.addEventListener('abort', leave, { once: true });
-  });
-  try {
-    return await Promise.race([promise, left]);
-  } finally {
-    if (leave) signal.removeEventListener('abort', leave);
   }
 }
 
 // What varies, or has to be asked about each time, needs the protocol's eye.
-function replayOf({ namespace, key, digest, size, freshUntil, policy, vary }: Entry): Replay | undefined {
+function replayOf({
+  namespace,
+  key,
+  digest,
+  size,
+  freshUntil,
+  policy,
+  vary,
+}: Entry): Replay | undefined {
   if (vary.length > 0 || policy.alwaysRevalidate || !isDigest(digest)) return undefined;
   const { receivedAt, initialAge } = policy;
   return { namespace, key, digest, size, freshUntil, receivedAt, initialAge };
@@ -272,4 +287,3 @@ function unsharedResponse(
     selectable: false,
   };
 }
-

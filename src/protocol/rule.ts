@@ -1,10 +1,8 @@
 import type { ServiceKey } from '../component.ts';
 import type { Fetcher } from '../fetchers/fetcher.ts';
 import type { Stasher } from '../stashers/stasher.ts';
+import type { FreshnessProfile } from './freshness.ts';
 import type { PullThrough } from './pull-through.ts';
-
-/** How much may be kept: only what the answer says so for, or all that RFC 9111 allows. */
-export type FreshnessProfile = 'strict' | 'rfc';
 
 /** What a protocol needs to know of the rule it serves; the configuration's rule is one. */
 export interface RuleSettings {

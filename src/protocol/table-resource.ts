@@ -7,7 +7,12 @@ import { ageOf } from './age.ts';
 import type { EntryUse } from './entry-use.ts';
 import type { ProtocolRequest } from './protocol.ts';
 import type { Decision, Head, OnMiss, Resource } from './resource.ts';
-import { changesMeaning, type Freshened, mergeConfirmed, validationHeaders } from './revalidation.ts';
+import {
+  changesMeaning,
+  type Freshened,
+  mergeConfirmed,
+  validationHeaders,
+} from './revalidation.ts';
 import { type RouteFound, servedCacheControl, upstreamPath } from './route-table.ts';
 
 /** Milliseconds since the epoch that never come: 9999-12-31. */
@@ -115,7 +120,10 @@ export class TableResource implements Resource {
     const left = entry.freshUntil - now;
     const headers = this.#dressed(entry.headers.without('content-length'), entry.status, left);
     const tagged = entry.status === 200 && !headers.has('etag');
-    return (tagged ? headers.with('ETag', `"${entry.digest}"`) : headers).with('Age', String(ageOf(entry, now)));
+    return (tagged ? headers.with('ETag', `"${entry.digest}"`) : headers).with(
+      'Age',
+      String(ageOf(entry, now)),
+    );
   }
 
   passed(head: Head): HeaderList {
@@ -125,7 +133,9 @@ export class TableResource implements Resource {
 
   #dressed(headers: HeaderList, status: number, leftMs: number): HeaderList {
     const { route } = this.#found;
-    const typed = headers.has('content-type') ? headers : headers.with('Content-Type', route.contentType);
+    const typed = headers.has('content-type')
+      ? headers
+      : headers.with('Content-Type', route.contentType);
     if (status === 200) return typed.with('Cache-Control', servedCacheControl(route, leftMs));
     const negative = status === 404 || status === 410;
     const seconds = Math.max(0, Math.floor(Math.min(leftMs, route.negativeTtlMs) / 1000));

@@ -38,7 +38,11 @@ export class BodyHash {
     const digest = this.#whole.digest();
     if (this.#blocks.length === 0) this.#blocks.push(digest);
     else if (this.#block) this.#blocks.push(this.#block.digest());
-    return { digest: parseDigest(digest.toString('hex')), size: this.#size, blocks: Buffer.concat(this.#blocks) };
+    return {
+      digest: parseDigest(digest.toString('hex')),
+      size: this.#size,
+      blocks: Buffer.concat(this.#blocks),
+    };
   }
 
   #feed(bytes: Buffer): void {

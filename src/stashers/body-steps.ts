@@ -52,12 +52,20 @@ export async function passBody(
     { signal },
   );
   if (checks.expectedSize !== undefined && size !== checks.expectedSize)
-    throw new ProxyError('integrity', 'body.count', `the body has ${size} bytes, announced were ${checks.expectedSize}`);
+    throw new ProxyError(
+      'integrity',
+      'body.count',
+      `the body has ${size} bytes, announced were ${checks.expectedSize}`,
+    );
   const sealed = hash.seal();
   const promised = await checks.promised;
   if (promised !== undefined && promised !== sealed.digest) {
     checks.onMismatch?.(sealed.digest, promised);
-    throw new ProxyError('integrity', 'body.verify', 'the body does not have the digest that was promised');
+    throw new ProxyError(
+      'integrity',
+      'body.verify',
+      'the body does not have the digest that was promised',
+    );
   }
   return sealed;
 }

@@ -151,7 +151,9 @@ export class Fill implements Incoming {
 
   #take(piece: Buffer, maxBytes: number): Promise<void> | undefined {
     if (this.received + piece.length > maxBytes && this.joinable)
-      this.#spool.stopKeeping(new ProxyError('too-large', 'fill.take', `the body is larger than ${maxBytes} bytes`));
+      this.#spool.stopKeeping(
+        new ProxyError('too-large', 'fill.take', `the body is larger than ${maxBytes} bytes`),
+      );
     const wait = this.#spool.append(piece);
     this.#reconsider();
     return wait;
@@ -181,13 +183,20 @@ function expected(
   fetched: Fetched,
   options: FillOptions,
 ): { kind: 'pinned' | 'promised'; digest: Promise<string | undefined> | undefined } {
-  if (options.pinned !== undefined) return { kind: 'pinned', digest: Promise.resolve(options.pinned) };
+  if (options.pinned !== undefined)
+    return { kind: 'pinned', digest: Promise.resolve(options.pinned) };
   return { kind: 'promised', digest: fetched.promisedDigest };
 }
 
 function asProxyError(error: unknown): ProxyError {
   if (error instanceof ProxyError) return error;
-  if (error instanceof Error && error.name === 'AbortError' && error.cause instanceof ProxyError) return error.cause;
+  if (error instanceof Error && error.name === 'AbortError' && error.cause instanceof ProxyError)
+    return error.cause;
   const kind = kindOf(error);
-  return new ProxyError(kind === 'internal' ? 'upstream' : kind, 'fill.run', 'the body was cut short', { cause: error });
+  return new ProxyError(
+    kind === 'internal' ? 'upstream' : kind,
+    'fill.run',
+    'the body was cut short',
+    { cause: error },
+  );
 }

@@ -1,7 +1,8 @@
-import { ProxyError } from '../errors.ts';
 import type { Body, OpenOptions } from '../body.ts';
-import { SpoolFollower, type SpoolSource } from './spool-follower.ts';
+import { ProxyError } from '../errors.ts';
+import { PieceWindow } from './piece-window.ts';
 import type { SpoolFile, SpoolFolder } from './spool-folder.ts';
+import { SpoolFollower, type SpoolSource } from './spool-follower.ts';
 
 /** Bodies up to this many bytes never touch a file: they are kept whole in memory. */
 export const SMALL_BODY: number = 64 * 1024;
@@ -23,11 +24,6 @@ export interface SpoolOptions {
   onGivenUp(error: ProxyError): void;
 }
 
-interface Piece {
-  readonly offset: number;
-  readonly bytes: Buffer;
-}
-
 /**
  * One body as it grows: written once, read by any number from byte 0 at any time. The newest bytes are in memory, all of
  * them in one file once they pass `SMALL_BODY`. If the file cannot grow, the body goes on through memory at the pace of
@@ -38,8 +34,7 @@ export class Spool implements SpoolSource {
   readonly #holdBack: boolean;
   readonly #onGivenUp: (error: ProxyError) => void;
   readonly #followers = new Set<SpoolFollower>();
-  #pieces: Piece[] = [];
-  #total = 0;
+  readonly #window = new PieceWindow();
   #onDisk = 0;
   #file: SpoolFile | undefined;
   #fileTaken = false;
@@ -59,7 +54,7 @@ export class Spool implements SpoolSource {
 
   /** Bytes received. */
   get total(): number {
-    return this.#total;
+    return this.#window.end;
   }
 
   /** False: the first bytes are no longer to be had, so nobody may join. */
@@ -75,15 +70,14 @@ export class Spool implements SpoolSource {
   /** The whole body, if it is sealed and never needed a file. */
   get bytes(): Buffer | undefined {
     if (!this.#sealed || this.#file || this.#givenUp) return undefined;
-    return this.#whole();
+    return this.#window.whole();
   }
 
   /** Takes the next bytes; what it gives has to be awaited before more are handed in. Absent: go on at once. */
   append(bytes: Buffer): Promise<void> | undefined {
     if (bytes.length === 0) return undefined;
-    this.#pieces.push({ offset: this.#total, bytes });
-    this.#total += bytes.length;
-    if (!this.#givenUp && this.#total > SMALL_BODY) this.#writing ??= this.#write();
+    this.#window.push(bytes);
+    if (!this.#givenUp && this.total > SMALL_BODY) this.#writing ??= this.#write();
     for (const follower of this.#followers) follower.wake();
     this.#trim();
     return this.#mustWait() ? this.#room() : undefined;
@@ -135,8 +129,8 @@ export class Spool implements SpoolSource {
   // --- what a follower asks ---
 
   get visible(): number {
-    if (this.#sealed || !this.#holdBack) return this.#total;
-    return this.#pieces.at(-1)?.offset ?? this.#total;
+    if (this.#sealed || !this.#holdBack) return this.total;
+    return this.#window.lastStart;
   }
 
   get ended(): boolean {
@@ -144,24 +138,20 @@ export class Spool implements SpoolSource {
   }
 
   memory(position: number, limit: number): Buffer | undefined {
-    const first = this.#pieces[0];
-    if (!first || position < first.offset) return undefined;
-    let low = 0;
-    let high = this.#pieces.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if ((this.#pieces[middle] as Piece).offset <= position) low = middle;
-      else high = middle - 1;
-    }
-    const piece = this.#pieces[low] as Piece;
-    return piece.bytes.subarray(position - piece.offset, Math.min(piece.bytes.length, limit - piece.offset));
+    return this.#window.at(position, limit);
   }
 
   async disk(position: number, length: number): Promise<Buffer> {
-    if (!this.#file) throw new ProxyError('internal', 'spool.read', 'bytes are neither in memory nor on disk');
+    if (!this.#file)
+      throw new ProxyError('internal', 'spool.read', 'bytes are neither in memory nor on disk');
     const buffer = Buffer.allocUnsafe(Math.min(length, this.#onDisk - position));
     const { bytesRead } = await this.#file.handle.read(buffer, 0, buffer.length, position);
-    if (bytesRead === 0) throw new ProxyError('integrity', 'spool.read', 'the spool file is shorter than what was written');
+    if (bytesRead === 0)
+      throw new ProxyError(
+        'integrity',
+        'spool.read',
+        'the spool file is shorter than what was written',
+      );
     return buffer.subarray(0, bytesRead);
   }
 
@@ -178,30 +168,18 @@ export class Spool implements SpoolSource {
     this.#tidy();
   }
 
-  // Network buffers are slices of larger ones: a small body kept for long must not pin 64 KiB.
-  #whole(): Buffer {
-    const [first] = this.#pieces;
-    const slack = first ? first.bytes.buffer.byteLength > 2 * first.bytes.length : false;
-    if (this.#pieces.length !== 1 || !first || slack) {
-      const bytes = Buffer.allocUnsafeSlow(this.#total);
-      for (const piece of this.#pieces) bytes.set(piece.bytes, piece.offset);
-      this.#pieces = this.#total === 0 ? [] : [{ offset: 0, bytes }];
-      return bytes;
-    }
-    return first.bytes;
-  }
-
   // --- the disk side ---
 
   async #write(): Promise<void> {
     try {
       this.#file ??= await this.#folder.create();
-      while (this.#onDisk < this.#total && !this.#givenUp) {
-        const batch = this.#pieces.filter((piece) => piece.offset >= this.#onDisk);
-        const size = this.#total - this.#onDisk;
-        if (!this.#folder.reserve(size)) throw new ProxyError('unavailable', 'spool.write', 'the spool is full');
+      while (this.#onDisk < this.total && !this.#givenUp) {
+        const batch = this.#window.from(this.#onDisk);
+        const size = this.total - this.#onDisk;
+        if (!this.#folder.reserve(size))
+          throw new ProxyError('unavailable', 'spool.write', 'the spool is full');
         this.#reserved += size;
-        await this.#writeAll(this.#file, batch.map((piece) => piece.bytes), this.#onDisk, size);
+        await this.#writeAll(this.#file, batch, this.#onDisk, size);
         this.#onDisk += size;
         this.#trim();
         if (!this.#mustWait()) this.#wakeRoom();
@@ -215,13 +193,24 @@ export class Spool implements SpoolSource {
     }
   }
 
-  async #writeAll(file: SpoolFile, buffers: Buffer[], position: number, size: number): Promise<void> {
+  async #writeAll(
+    file: SpoolFile,
+    buffers: Buffer[],
+    position: number,
+    size: number,
+  ): Promise<void> {
     let { bytesWritten } = await file.handle.writev(buffers, position);
     if (bytesWritten === size) return;
     const rest = Buffer.concat(buffers);
     while (bytesWritten < size) {
-      const more = await file.handle.write(rest, bytesWritten, size - bytesWritten, position + bytesWritten);
-      if (more.bytesWritten === 0) throw new ProxyError('unavailable', 'spool.write', 'the disk takes no more bytes');
+      const more = await file.handle.write(
+        rest,
+        bytesWritten,
+        size - bytesWritten,
+        position + bytesWritten,
+      );
+      if (more.bytesWritten === 0)
+        throw new ProxyError('unavailable', 'spool.write', 'the disk takes no more bytes');
       bytesWritten += more.bytesWritten;
     }
   }
@@ -232,7 +221,9 @@ export class Spool implements SpoolSource {
     this.#onGivenUp(
       error instanceof ProxyError
         ? error
-        : new ProxyError('unavailable', 'spool.write', 'the spool cannot be written', { cause: error }),
+        : new ProxyError('unavailable', 'spool.write', 'the spool cannot be written', {
+            cause: error,
+          }),
     );
     this.#trim();
   }
@@ -240,38 +231,28 @@ export class Spool implements SpoolSource {
   // Bytes leave memory once they can be had from the file; without a file once every reader has had them.
   #trim(): void {
     if (!this.#file && !this.#givenUp) return;
-    const keepFrom = this.#givenUp
-      ? this.#slowest()
-      : Math.min(this.#onDisk, this.#total - WINDOW);
-    let gone = 0;
-    while (gone < this.#pieces.length) {
-      const piece = this.#pieces[gone] as Piece;
-      const end = piece.offset + piece.bytes.length;
-      if (end > keepFrom || (this.#holdBack && gone === this.#pieces.length - 1)) break;
-      gone += 1;
-    }
-    if (gone > 0) this.#pieces = this.#pieces.slice(gone);
+    const keepFrom = this.#givenUp ? this.#slowest() : Math.min(this.#onDisk, this.total - WINDOW);
+    this.#window.dropBefore(keepFrom, this.#holdBack);
   }
 
   #slowest(): number {
-    let slowest = this.#total;
-    for (const follower of this.#followers) slowest = Math.min(slowest, Math.max(follower.position, this.#onDisk));
+    let slowest = this.total;
+    for (const follower of this.#followers)
+      slowest = Math.min(slowest, Math.max(follower.position, this.#onDisk));
     return slowest;
-  }
-
-  #inMemory(): number {
-    return this.#total - (this.#pieces[0]?.offset ?? this.#total);
   }
 
   #mustWait(): boolean {
     if (this.#failure) return false;
-    if (this.#givenUp) return this.#followers.size > 0 && this.#inMemory() > WINDOW;
-    return this.#file !== undefined && this.#total - this.#onDisk > MAX_UNWRITTEN;
+    if (this.#givenUp) return this.#followers.size > 0 && this.#window.size > WINDOW;
+    return this.#file !== undefined && this.total - this.#onDisk > MAX_UNWRITTEN;
   }
 
   async #room(): Promise<void> {
     while (this.#mustWait()) {
-      const stalled = new Map([...this.#followers].map((follower) => [follower, follower.position]));
+      const stalled = new Map(
+        [...this.#followers].map((follower) => [follower, follower.position]),
+      );
       let timer: NodeJS.Timeout | undefined;
       const inTime = await new Promise<boolean>((resolve) => {
         this.#roomWaiters.push(() => resolve(true));
@@ -280,8 +261,10 @@ export class Spool implements SpoolSource {
       clearTimeout(timer);
       if (inTime || !this.#givenUp) continue;
       for (const [follower, position] of stalled) {
-        if (follower.position === position && position < this.#total)
-          follower.destroy(new ProxyError('timeout', 'spool.read', 'the client took nothing for too long'));
+        if (follower.position === position && position < this.total)
+          follower.destroy(
+            new ProxyError('timeout', 'spool.read', 'the client took nothing for too long'),
+          );
       }
     }
   }
@@ -304,4 +287,3 @@ export class Spool implements SpoolSource {
     if (!this.#fileTaken) void this.#folder.remove(file.path);
   }
 }
-

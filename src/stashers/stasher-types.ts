@@ -43,7 +43,12 @@ export const storeStasherType: ComponentType<unknown, Stasher> = componentType({
       metrics: context.metrics,
     });
     // Met in this order: the pool, then the limit (so that waiting does not count), then the check.
-    return wrapStasher(store, withVerify(contentDigestCheck), withTimeout(timeout), withPool(concurrent));
+    return wrapStasher(
+      store,
+      withVerify(contentDigestCheck),
+      withTimeout(timeout),
+      withPool(concurrent),
+    );
   },
 });
 

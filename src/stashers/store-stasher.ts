@@ -103,7 +103,10 @@ export class StoreStasher implements Stasher {
       if (result?.outcome === 'purged') this.#options.metrics.count('stash_refused_total');
       return result?.outcome === 'committed';
     } catch (error) {
-      this.#options.log.error({ err: messageOf(error) }, 'a row could not be handed to the manifest');
+      this.#options.log.error(
+        { err: messageOf(error) },
+        'a row could not be handed to the manifest',
+      );
       return false;
     }
   }

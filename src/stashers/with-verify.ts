@@ -5,7 +5,10 @@ import type { Incoming, Sealed } from '../storage/backend.ts';
 import { type StasherWrapper, withStash } from './stasher.ts';
 
 /** Looks at a whole body before it is published. Absent: fine. A text: why it must not be kept. */
-export type BodyCheck = (draft: EntryDraft, sealed: Sealed) => Promise<string | undefined> | string | undefined;
+export type BodyCheck = (
+  draft: EntryDraft,
+  sealed: Sealed,
+) => Promise<string | undefined> | string | undefined;
 
 /** Nothing that fails the check is published: the body seems cut to the inner stasher. */
 export function withVerify(check: BodyCheck): StasherWrapper {
@@ -25,7 +28,9 @@ export const contentDigestCheck: BodyCheck = (draft, sealed) => {
     const declared = parseDictionary(field).get('sha-256')?.[0];
     if (!(declared instanceof ArrayBuffer)) return undefined;
     const hex = Buffer.from(declared).toString('hex');
-    return hex === sealed.digest ? undefined : 'the body does not have the digest that Content-Digest declares';
+    return hex === sealed.digest
+      ? undefined
+      : 'the body does not have the digest that Content-Digest declares';
   } catch {
     return undefined;
   }

@@ -34,7 +34,11 @@ describe('Fill', () => {
     await rm(root, { recursive: true, force: true });
   });
 
-  function fill(body: Readable, headers: [string, string][] = [], options: Partial<FillOptions & Fetched> = {}): Fill {
+  function fill(
+    body: Readable,
+    headers: [string, string][] = [],
+    options: Partial<FillOptions & Fetched> = {},
+  ): Fill {
     const fetched: Fetched = {
       status: 200,
       headers: new HeaderList(headers),
@@ -48,7 +52,9 @@ describe('Fill', () => {
   }
 
   async function spoolFiles(): Promise<string[]> {
-    const all = await readdir(join(root, 'spool'), { recursive: true, withFileTypes: true }).catch(() => []);
+    const all = await readdir(join(root, 'spool'), { recursive: true, withFileTypes: true }).catch(
+      () => [],
+    );
     return all.filter((entry) => entry.isFile()).map((entry) => entry.name);
   }
 
@@ -85,13 +91,18 @@ describe('Fill', () => {
     source.end(bytes.subarray(3 * MIB));
     const sealed = await one.sealed;
     const after = buffer(one.openForClient());
-    for (const read of await Promise.all([before, during, after])) expect(read.equals(bytes)).to.equal(true);
+    for (const read of await Promise.all([before, during, after]))
+      expect(read.equals(bytes)).to.equal(true);
     const range = await buffer(one.open({ range: { start: MIB - 3, end: MIB + 4 } }));
     expect(range.equals(bytes.subarray(MIB - 3, MIB + 5))).to.equal(true);
     expect(sealed.blocks.length).to.equal(6 * 32);
     for (let at = 0; at < 6; at++) {
-      const block = createHash('sha256').update(bytes.subarray(at * BLOCK_SIZE, (at + 1) * BLOCK_SIZE)).digest();
-      expect(sealed.blocks.subarray(at * 32, at * 32 + 32).equals(block), `block ${at}`).to.equal(true);
+      const block = createHash('sha256')
+        .update(bytes.subarray(at * BLOCK_SIZE, (at + 1) * BLOCK_SIZE))
+        .digest();
+      expect(sealed.blocks.subarray(at * 32, at * 32 + 32).equals(block), `block ${at}`).to.equal(
+        true,
+      );
     }
     expect(await spoolFiles()).to.have.length(1);
     one.release();
@@ -193,7 +204,9 @@ describe('Fill', () => {
   it('shows all of a body whose promised digest is met', async () => {
     const bytes = randomBytes(70_000);
     const digest = createHash('sha256').update(bytes).digest('hex');
-    const one = fill(Readable.from(pieces(bytes, 1000)), [], { promisedDigest: Promise.resolve(digest) });
+    const one = fill(Readable.from(pieces(bytes, 1000)), [], {
+      promisedDigest: Promise.resolve(digest),
+    });
     expect((await buffer(one.openForClient())).equals(bytes)).to.equal(true);
   });
 
@@ -246,7 +259,11 @@ describe('Fill', () => {
 
   it('goes on without any client when nobody asked for it', async () => {
     const bytes = randomBytes(12 * MIB);
-    const one = fill(Readable.from(pieces(bytes, 64 * 1024)), [['Content-Length', String(bytes.length)]], { behind: true });
+    const one = fill(
+      Readable.from(pieces(bytes, 64 * 1024)),
+      [['Content-Length', String(bytes.length)]],
+      { behind: true },
+    );
     expect((await one.sealed).size).to.equal(bytes.length);
   });
 
