@@ -45,6 +45,7 @@ export const COMMON_RULE_KEYS: readonly string[] = Object.keys(commonRule().shap
 export function ruleSchema(types: ComponentTypes): OpenSchema<Rule> {
   const common = commonRule();
   const protocols = typesOf('protocol', types);
+  const ownKeysOf = new Map(protocols.map((type) => [type, ownKeys(type)]));
   return z
     .unknown()
     .transform((input, context): Rule => {
@@ -58,11 +59,11 @@ export function ruleSchema(types: ComponentTypes): OpenSchema<Rule> {
         const values = protocols.map((candidate) => candidate.type);
         context.issues.push({ code: 'invalid_value', values, input: name, path: ['protocol'] });
       }
-      const own = protocol === undefined ? new Set<string>() : ownKeys(protocol);
+      const own = protocol === undefined ? undefined : ownKeysOf.get(protocol);
       const isCommon = (key: string): boolean => Object.hasOwn(common.shape, key);
       const shared = parseInto(common, pick(keys, isCommon), context) as CommonRule;
       if (protocol === undefined) return z.NEVER;
-      const rest = pick(keys, (key) => own.has(key) || !isCommon(key));
+      const rest = pick(keys, (key) => own?.has(key) === true || !isCommon(key));
       const options = parseInto(protocol.options, rest, context);
       return { ...shared, protocol: protocol.type, options };
     })
