@@ -51,6 +51,12 @@ export class ReaderAccess {
     this.#retryAt = 0;
   }
 
+  /** Ends the connections for good: from now on nothing can be read. */
+  end(): void {
+    this.close();
+    this.#retryAt = Number.POSITIVE_INFINITY;
+  }
+
   #open(): ManifestReader | undefined {
     if (performance.now() < this.#retryAt) return undefined;
     this.#inode = statSync(this.#options.path).ino;

@@ -182,6 +182,11 @@ export class SqliteManifest implements Manifest {
     return { ...(problem !== undefined && { problem }), pending: this.#writer.pending };
   }
 
+  /** Estimated bytes of the entries in memory. */
+  get indexBytes(): number {
+    return this.#memory.index.bytes;
+  }
+
   /** Has the database checked, and put aside if it is damaged. */
   reportDamage(): void {
     this.#writer.reportDamage();
@@ -190,8 +195,9 @@ export class SqliteManifest implements Manifest {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
     await this.#freshness.flush();
+    // The last connection to close folds the log into the database, and only one that writes can.
+    this.#reader.end();
     await this.#writer[Symbol.asyncDispose]();
-    this.#reader.close();
   }
 
   #lookup(namespace: string, key: string): readonly Entry[] {

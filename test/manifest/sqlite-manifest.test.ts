@@ -1,5 +1,6 @@
 import { manifestContract } from '../contract/manifest.ts';
-import { openIn, tempFolder } from '../support/manifest-fixtures.ts';
+import { openIn } from '../support/manifest-fixtures.ts';
+import { tempFolder } from '../support/temp-folder.ts';
 
 for (const lock of ['local', 'none'] as const) {
   manifestContract(`SqliteManifest with lock ${lock}`, async () => {

@@ -1,6 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SystemClock } from '../../src/clock.ts';
 import { HeaderList } from '../../src/headers.ts';
@@ -62,12 +60,6 @@ export function put(
 /** A delete of all variants of a key in `web`. */
 export function remove(key: string, variant?: string): DeleteChange {
   return { op: 'delete', changeId: randomUUID(), namespace: 'web', key, variant, actor: 'test' };
-}
-
-/** A folder for one test, removed with everything in it. */
-export async function tempFolder(): Promise<AsyncDisposable & { readonly path: string }> {
-  const path = await mkdtemp(join(tmpdir(), 'caje-test-'));
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
 /** A manifest in a folder, opened as a node would. */
