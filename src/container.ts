@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { Container, ContainerModule } from 'inversify';
 import type { Clock } from './clock.ts';
 import type { ComponentType, ServiceKey } from './component.ts';
@@ -74,7 +74,7 @@ const manifestModule = new ContainerModule(({ bind }) => {
   bind(TOKENS.Manifest).toResolvedValue(
     async (config, identity, clock, log, metrics) =>
       await openManifest({
-        path: join(identity.dataDir, config.manifest.path),
+        path: resolve(identity.dataDir, config.manifest.path),
         nodeDatabasePath: nodeDatabasePath(identity),
         lock: config.manifest.lock.type,
         acquireTimeoutMs: config.manifest.lock.acquireMs,

@@ -14,7 +14,8 @@ import { RULE_PARTS } from './rule.ts';
 /** What makes stored answers go away. */
 export const PURGER: ServiceKey<Purger> = { description: 'purger' };
 
-const INDEX_TTL_MS = 60_000;
+/** A version just tagged is seen within this time. */
+const INDEX_TTL = '1m';
 
 /** `protocol: http`: a caching reverse proxy. */
 export const httpProtocolType: ComponentType<unknown, Protocol> = componentType({
@@ -49,7 +50,7 @@ export const goProtocolType: ComponentType<unknown, Protocol> = componentType({
       .describe(
         'Checksum databases that are passed through. Absent: the one that `go env GOSUMDB` names.',
       ),
-    listTtl: duration().default(INDEX_TTL_MS).describe('How long lists and queries are fresh.'),
+    listTtl: duration().prefault(INDEX_TTL).describe('How long lists and queries are fresh.'),
   }),
   async create({ sumdb, listTtl }, context) {
     const named = sumdb ?? (await ownSumdb());

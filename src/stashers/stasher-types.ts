@@ -17,8 +17,8 @@ export const MANIFEST: ServiceKey<Manifest> = { description: 'manifest' };
 /** Bodies that one stasher keeps at a time. */
 const DEFAULT_CONCURRENT = 64;
 
-/** Longest time that keeping one body may take: ten minutes, as a slow origin may need for a large one. */
-const DEFAULT_TIMEOUT_MS = 10 * 60 * 1000;
+/** Longest time that keeping one body may take: as a slow origin may need for a large one. */
+const DEFAULT_TIMEOUT = '10m';
 
 /** `type: store`: keeps bodies in a backend and their rows in the manifest. */
 export const storeStasherType: ComponentType<unknown, Stasher> = componentType({
@@ -28,7 +28,7 @@ export const storeStasherType: ComponentType<unknown, Stasher> = componentType({
     backend: z.string().describe('Name of a storage component.'),
     concurrent: z.int().min(1).default(DEFAULT_CONCURRENT).describe('Bodies kept at a time.'),
     timeout: duration()
-      .default(DEFAULT_TIMEOUT_MS)
+      .prefault(DEFAULT_TIMEOUT)
       .describe('Longest time that keeping one body may take, from its first byte.'),
   }),
   references: ({ backend }) => [{ kind: 'backend', name: backend }],
