@@ -91,16 +91,9 @@ function text(part: Buffer | string | undefined): string {
   return typeof part === 'string' ? part : (part?.toString('latin1') ?? '');
 }
 
-/** `5, 5` is one length said twice (RFC 9110 §8.6). */
 function lengthOf(value: string): number | undefined {
-  const first = value.includes(',') ? onlyOne(value.split(',')) : value.trim();
-  const length = /^\d{1,16}$/.test(first) ? Number(first) : Number.NaN;
+  const length = /^\d{1,16}$/.test(value.trim()) ? Number(value) : Number.NaN;
   return Number.isSafeInteger(length) ? length : undefined;
-}
-
-function onlyOne(values: readonly string[]): string {
-  const all = new Set(values.map((value) => value.trim()));
-  return all.size === 1 ? [...all].join() : '';
 }
 
 function rangeFits(range: string, length: number | undefined): boolean {

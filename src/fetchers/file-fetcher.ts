@@ -3,7 +3,7 @@ import { type FileHandle, open, realpath } from 'node:fs/promises';
 import { extname, join, sep } from 'node:path';
 import { Readable } from 'node:stream';
 import type { CallOptions } from '../body.ts';
-import { codeOf, ProxyError } from '../errors.ts';
+import { codeOf, messageOf, ProxyError } from '../errors.ts';
 import { type HeaderLine, HeaderList } from '../headers.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Fetched, Fetcher, FetchRequest } from './fetcher.ts';
@@ -81,7 +81,7 @@ export class FileFetcher implements Fetcher {
       stats = await file.stat();
     } catch (cause) {
       await file.close();
-      throw new ProxyError('upstream', OP, `cannot read ${request.path}`, { cause });
+      throw cannot(`read ${request.path}`, cause);
     }
     if (!stats.isFile()) {
       await file.close();
@@ -148,17 +148,27 @@ async function openInside(
   root: string,
   segments: readonly string[],
 ): Promise<FileHandle | undefined> {
+  let base: string;
   try {
-    const base = await realpath(root);
+    base = await realpath(root);
+  } catch (cause) {
+    // A folder that is away, such as one not mounted, does not mean that its files do not exist.
+    throw cannot(`read the folder ${root}`, cause);
+  }
+  try {
     const real = await realpath(join(base, ...segments));
     if (!real.startsWith(base.endsWith(sep) ? base : base + sep)) return undefined;
     // Without O_NONBLOCK opening a named pipe would wait for its writer.
     return await open(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (cause) {
     if (ABSENT.has(codeOf(cause) ?? '')) return undefined;
-    const why = codeOf(cause) ?? 'unknown error';
-    throw new ProxyError('upstream', OP, `cannot open /${segments.join('/')}: ${why}`, { cause });
+    throw cannot(`open /${segments.join('/')}`, cause);
   }
+}
+
+function cannot(what: string, cause: unknown): ProxyError {
+  const why = codeOf(cause) ?? messageOf(cause);
+  return new ProxyError('upstream', OP, `cannot ${what}: ${why}`, { cause });
 }
 
 function abortable(body: Readable, { signal }: CallOptions): Readable {

@@ -1,7 +1,6 @@
 import { isIP } from 'node:net';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { type Dispatcher, Pool } from 'undici';
-import type { Body } from '../body.ts';
 import type { Clock } from '../clock.ts';
 import type { ProxyError } from '../errors.ts';
 import type { HeaderLine } from '../headers.ts';
@@ -69,7 +68,6 @@ export interface HttpRequest extends ExchangeOptions {
   readonly path: string;
   /** Lines to send in their order, Host among them; framing fields are undici's. */
   readonly headers: readonly HeaderLine[];
-  readonly body?: Body | undefined;
 }
 
 /** HTTP/1.1 with one host: a bounded pool of connections; redirects, codings and caches are left alone. */

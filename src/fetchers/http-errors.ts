@@ -30,6 +30,8 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   },
   UND_ERR_DESTROYED: { kind: 'unavailable', says: 'this node is closing' },
   UND_ERR_CLOSED: { kind: 'unavailable', says: 'this node is closing' },
+  // An assertion of the parser about what it was sent, such as status 099.
+  ERR_ASSERTION: { kind: 'upstream', says: 'the answer is not HTTP/1.1' },
   UND_ERR_INVALID_ARG: { kind: 'invalid', says: 'the request cannot be sent' },
   UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: {
     kind: 'invalid',
@@ -70,7 +72,14 @@ export function givenUp(reason: unknown): ProxyError {
 }
 
 function unnamed(code: string, error: unknown): string {
-  if (/CERT|SSL|TLS|SIGN|ISSUER|EPROTO/.test(code)) return `TLS failed: ${messageOf(error)}`;
-  if (code.startsWith('HPE_')) return `the answer is not HTTP/1.1: ${messageOf(error)}`;
-  return messageOf(error) || code || 'unknown failure';
+  const said = firstLine(error);
+  if (/CERT|SSL|TLS|SIGN|ISSUER|EPROTO/.test(code)) return `TLS failed: ${said}`;
+  if (code.startsWith('HPE_')) return `the answer is not HTTP/1.1: ${said}`;
+  return said || code || 'unknown failure';
+}
+
+/** OpenSSL's errors have their sentence in `reason`, behind it source files and numbers. */
+function firstLine(error: unknown): string {
+  const { reason } = error as { reason?: unknown };
+  return typeof reason === 'string' ? reason : (messageOf(error).split('\n')[0] ?? '');
 }

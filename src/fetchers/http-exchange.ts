@@ -1,7 +1,8 @@
 import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
+import type { Body } from '../body.ts';
 import type { Clock } from '../clock.ts';
-import { ProxyError } from '../errors.ts';
+import { codeOf, ProxyError } from '../errors.ts';
 import type { HeaderList } from '../headers.ts';
 import { type Asked, readHead } from './answer-head.ts';
 import { givenUp, translateHttpError } from './http-errors.ts';
@@ -35,6 +36,8 @@ export interface ExchangeContext {
 /** What one exchange asks beside the request itself. */
 export interface ExchangeOptions {
   readonly asked: Asked;
+  /** The request's body; destroyed when the exchange fails. */
+  readonly body?: Body | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds until the head must be there, waiting for a connection included. Absent: the client's limits alone. */
   readonly headWithinMs?: number | undefined;
@@ -137,7 +140,12 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
-    this.#fail(translateHttpError(error, this.#context.address, !this.#touched));
+    // What the sender of the request body suffers is no fault of the origin.
+    const { body } = this.#options;
+    const left = codeOf(error) === 'UND_ERR_ABORTED' && body?.destroyed === true;
+    const own = left || (body !== undefined && error === body.errored);
+    const { address } = this.#context;
+    this.#fail(own ? givenUp(error) : translateHttpError(error, address, !this.#touched));
   }
 
   /** The consumer has room again. */
@@ -162,6 +170,7 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
     if (this.#over !== undefined) return;
     this.#finish(error);
     this.#options.ended?.(undefined);
+    this.#options.body?.destroy();
     if (error.kind !== 'aborted') this.#context.failed(error);
     this.#controller?.abort(error);
     const settle = this.#settle;
