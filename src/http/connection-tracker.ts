@@ -1,7 +1,9 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-interface Connection {
+/** One connection of a server, as its tracker knows it. */
+export interface Connection {
+  readonly socket: Socket;
   /** Answers not yet handed to the operating system. */
   readonly open: Set<ServerResponse>;
   /** True: nothing that still arrives on it is answered. */
@@ -21,7 +23,7 @@ export class ConnectionTracker {
 
   constructor(server: Server) {
     server.on('connection', (socket: Socket) => {
-      this.#connections.set(socket, { open: new Set(), doomed: false });
+      this.#connections.set(socket, { socket, open: new Set(), doomed: false });
       socket.once('close', () => {
         this.#connections.delete(socket);
         if (this.#connections.size === 0) this.#emptied?.();
@@ -46,24 +48,22 @@ export class ConnectionTracker {
     return this.#connections.get(socket)?.doomed === false;
   }
 
-  /** False: the connection takes no more requests, so this one must not run. */
-  begin(req: IncomingMessage, res: ServerResponse): boolean {
-    const { socket } = req;
-    const connection = this.#connections.get(socket);
-    if (connection === undefined || connection.doomed) return false;
+  /** The connection of a request. Absent: it takes no more requests, so this one must not run. */
+  begin(req: IncomingMessage, res: ServerResponse): Connection | undefined {
+    const connection = this.#connections.get(req.socket);
+    if (connection === undefined || connection.doomed) return undefined;
     connection.open.add(res);
     if (this.#draining) res.shouldKeepAlive = false;
-    return true;
+    return connection;
   }
 
   /** Called once for each answer begun, when it is out or its connection is gone. */
-  end(socket: Socket, res: ServerResponse): void {
-    const connection = this.#connections.get(socket);
-    if (connection === undefined) return;
-    connection.open.delete(res);
-    if (connection.open.size > 0) return;
-    if (connection.last !== undefined) socket.end(connection.last);
-    if (connection.doomed || this.#draining) socket.destroySoon();
+  end(connection: Connection, res: ServerResponse): void {
+    const { open, last, doomed, socket } = connection;
+    open.delete(res);
+    if (open.size > 0) return;
+    if (last !== undefined) socket.end(last);
+    if (doomed || this.#draining) socket.destroySoon();
   }
 
   /** Nothing behind the request being answered will run, and the connection ends with that answer. */

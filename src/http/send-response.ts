@@ -23,7 +23,7 @@ export interface SendContext {
 }
 
 /** A status, its fields, and the bytes that go with it. */
-interface Outgoing {
+export interface Outgoing {
   readonly status: number;
   readonly headers: HeaderList;
   /** Bytes of the body. Absent: not known before its end. */
@@ -78,7 +78,8 @@ export function edgeFields(response: ProtocolResponse, nodeId: string): HeaderLi
   );
 }
 
-function select(
+/** What of an answer goes out: the whole, a part of it, or a 304. Throws `range` where no part asked for exists. */
+export function select(
   response: ProtocolResponse,
   fields: HeaderList,
   { request, clock, signal }: SendContext,

@@ -1,25 +1,24 @@
 import type { ServerResponse } from 'node:http';
 import { ProxyError } from '../errors.ts';
-import type { HeaderList } from '../headers.ts';
+import { HeaderList } from '../headers.ts';
 import type { Content, ProtocolResponse } from '../protocol/protocol.ts';
-import { isNotModified, notModifiedFields } from './conditional.ts';
 import { dropKeepAliveFields } from './connection-fields.ts';
 import { cut, sendBody } from './send-body.ts';
-import type { SendContext } from './send-response.ts';
-import { edgeFields } from './send-response.ts';
+import type { Outgoing, SendContext } from './send-response.ts';
+import { edgeFields, RangeNotSatisfiable, select } from './send-response.ts';
 
 /**
  * Writes an answer for a peer: always 200 with the stored fields, the real status in Caje-Status. A complete body has
  * Content-Length and Repr-Digest (RFC 9530); one that is still filling is chunked, with Repr-Digest in the trailer and its size,
- * where known, in Caje-Size. Conditions of the peer are answered with Caje-Status 304. Gives the bytes of the body sent.
+ * where known, in Caje-Size. Conditions and ranges of the peer are answered with Caje-Status 304, 206 or 416. Gives the bytes of the body sent.
  */
 export async function sendToPeer(
   response: ProtocolResponse,
   res: ServerResponse,
   context: SendContext,
 ): Promise<number> {
-  const { content, selectable } = response;
-  const { request, nodeId, clock, signal } = context;
+  const { content } = response;
+  const { request, nodeId, signal } = context;
   const fields = edgeFields(response, nodeId).without(
     'Content-Length',
     'X-Cache',
@@ -28,11 +27,8 @@ export async function sendToPeer(
   );
   try {
     dropKeepAliveFields(res);
-    if (selectable && isNotModified(request.headers, fields, clock.now())) {
-      writeHead(res, notModifiedFields(fields), 304, '0');
-      res.end();
-      return 0;
-    }
+    const chosen = choose(response, fields, context);
+    if (chosen.status !== response.status) return await sendChosen(chosen, res);
     const sized =
       content?.size === undefined ? fields : fields.with('Caje-Size', String(content.size));
     if (content === undefined || request.method === 'HEAD') {
@@ -59,6 +55,28 @@ export async function sendToPeer(
   } finally {
     content?.close();
   }
+}
+
+/** As `select`, but that no range fits is an answer too, for the peer to pass on. */
+function choose(response: ProtocolResponse, fields: HeaderList, context: SendContext): Outgoing {
+  try {
+    return select(response, fields, context);
+  } catch (error) {
+    if (!(error instanceof RangeNotSatisfiable)) throw error;
+    return { status: 416, headers: new HeaderList([['Content-Range', `bytes */${error.size}`]]) };
+  }
+}
+
+/** No digest goes along: that of the whole would not fit the part. */
+async function sendChosen(
+  { status, headers, size, bytes, open }: Outgoing,
+  res: ServerResponse,
+): Promise<number> {
+  const length = bytes?.length ?? size ?? 0;
+  writeHead(res, headers, status, String(length));
+  if (bytes === undefined && open !== undefined) return await sendBody(open(), res, length);
+  res.end(bytes);
+  return length;
 }
 
 async function sendFilling(

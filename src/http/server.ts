@@ -79,17 +79,17 @@ export function createServer(options: HttpServerOptions): HttpServer {
   const tracker = new ConnectionTracker(server);
 
   const begin = (req: IncomingMessage, res: ServerResponse): boolean => {
-    if (!tracker.begin(req, res)) {
+    const connection = tracker.begin(req, res);
+    if (connection === undefined) {
       req.resume();
       return false;
     }
-    const { socket } = req;
-    const startedAt = clock.monotonic();
-    const remote = access === undefined ? undefined : plainAddress(socket.remoteAddress);
-    res.once('close', () => {
+    const startedAt = access === undefined ? 0 : clock.monotonic();
+    const remote = access === undefined ? undefined : plainAddress(req.socket.remoteAddress);
+    res.on('close', () => {
       if (!res.writableFinished) metrics.count('clients_gone_total');
       access?.record(req, res, clock.monotonic() - startedAt, remote);
-      tracker.end(socket, res);
+      tracker.end(connection, res);
     });
     return true;
   };

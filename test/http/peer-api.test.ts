@@ -274,6 +274,26 @@ describe('what peers are told', () => {
     });
   }
 
+  it('is the part that a peer asks for, or that there is none', async () => {
+    await using peer = await startPeer(async () =>
+      respond({
+        selectable: true,
+        content: bytesContent(BODY, { digest: DIGEST.toString('hex') }),
+      }),
+    );
+    const part = await peer.ask('http://www.example.com/', { range: 'bytes=4-5' });
+    expect(await part.body.text()).to.equal('bo');
+    expect(part.headers).to.include({
+      'caje-status': '206',
+      'content-range': 'bytes 4-5/8',
+      'content-length': '2',
+    });
+    expect(part.headers['repr-digest']).to.equal(undefined);
+    const none = await peer.ask('http://www.example.com/', { range: 'bytes=99-' });
+    expect(await none.body.text()).to.equal('');
+    expect(none.headers).to.include({ 'caje-status': '416', 'content-range': 'bytes */8' });
+  });
+
   it('refuses a token that could be guessed', () => {
     expect(() => peerToken('n3', 'short')).to.throw(ProxyError, /at least 16 characters/);
   });
