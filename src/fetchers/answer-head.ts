@@ -27,6 +27,8 @@ const CONTENT_LENGTH = 'content-length';
 const TRANSFER_ENCODING = 'transfer-encoding';
 const CONTENT_RANGE = 'content-range';
 const LAST_STATUS = 599;
+// The limit of bytes counts names and values alone: without this one 64 KiB could be 60,000 empty fields.
+const MAX_FIELDS = 1_000;
 
 /**
  * Checks status and fields as received and makes them a list. Throws `upstream`, naming `address`, for what an
@@ -44,6 +46,8 @@ export function readHead(
   if (status < 200 || status > LAST_STATUS) refuse(`status ${status} is not a final one`);
   if (status === 206 && !asked.ranged) refuse('206 to a request without Range');
   if (status === 304 && !asked.conditional) refuse('304 to a request without a condition');
+
+  if (raw.length > 2 * MAX_FIELDS) refuse(`more than ${MAX_FIELDS} fields`);
 
   const lines: HeaderLine[] = [];
   let length: number | undefined;

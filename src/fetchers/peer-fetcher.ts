@@ -87,6 +87,11 @@ export class PeerFetcher implements Fetcher, ChainLink, AsyncDisposable {
     });
     const status = Number(answer.headers.get(PEER_FIELDS.status));
     if (answer.status !== 200 || !(status >= 200 && status <= 599)) return this.#decline(answer);
+    if ((status === 206 && !ranged) || (status === 304 && !conditional)) {
+      answer.body.destroy();
+      const message = `peer ${this.#client.address} gave a ${status} that was not asked for`;
+      throw new ProxyError('upstream', OP, message);
+    }
     const bodiless = method === 'HEAD' || status === 204 || status === 304;
     const inHead = answer.headers.get('repr-digest');
     return {

@@ -62,6 +62,7 @@ describe('OriginFetcher: framing of answers (H-17 to H-23, F-41)', () => {
     'only interim answers': `${'HTTP/1.1 103 Hints\r\n\r\n'.repeat(100)}HTTP/1.1 200 OK\r\n${LENGTH}\r\nok`,
     '206 without Range': `HTTP/1.1 206 Part\r\n${LENGTH}Content-Range: bytes 0-1/9\r\n\r\nok`,
     '304 without a condition': 'HTTP/1.1 304 Same\r\n\r\n',
+    'more fields than anybody needs': `HTTP/1.1 200 OK\r\n${LENGTH}${'a:\r\n'.repeat(1_000)}\r\nok`,
     'what is no HTTP': 'SSH-2.0-OpenSSH\r\n\r\n',
     'another version': `HTTP/3.7 200 OK\r\n${LENGTH}\r\nok`,
     'a head without an end': 'HTTP/1.1 200 OK\r\nContent-Le',
@@ -109,6 +110,22 @@ describe('OriginFetcher: framing of answers (H-17 to H-23, F-41)', () => {
     expect(await readText(await at.fetch(ask('/y')))).to.deep.equal([200, 'ok']);
     expect(origin?.accepted).to.equal(2);
   });
+
+  const bodiless = [
+    ['HEAD', 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n', 200],
+    ['GET', 'HTTP/1.1 204 None\r\nContent-Length: 5\r\n', 204],
+    ['GET', 'HTTP/1.1 304 Same\r\nContent-Length: 5\r\n', 304],
+  ] as const;
+  for (const [method, head, status] of bodiless) {
+    it(`H-23: drops the body that comes with ${status} to ${method}, and the connection`, async () => {
+      const at = await says((socket) => void socket.write(`${head}\r\nstray`));
+      const request = ask('/x', [['If-None-Match', '"a"']], { method });
+      for (let i = 0; i < 3; i += 1) {
+        expect(await readText(await at.fetch(request))).to.deep.equal([status, '']);
+      }
+      expect(origin?.accepted).to.equal(3);
+    });
+  }
 
   it('gives the final answer behind interim ones', async () => {
     const hints = 'HTTP/1.1 103 Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Wait\r\n\r\n';

@@ -205,6 +205,8 @@ describe('PeerFetcher', () => {
     [200, {}, 'upstream', 'not a caje node'],
     [200, { 'Caje-Status': 'x' }, 'upstream', 'not a caje node'],
     [200, { 'Caje-Status': '99' }, 'upstream', 'not a caje node'],
+    [200, { 'Caje-Status': '206' }, 'upstream', '206 that was not asked for'],
+    [200, { 'Caje-Status': '304' }, 'upstream', '304 that was not asked for'],
     [302, { Location: '/' }, 'upstream', 'answered 302'],
   ] as const;
   for (const [status, headers, kind, says] of refusals) {
@@ -215,6 +217,17 @@ describe('PeerFetcher', () => {
       if (status === 503) expect(error.retryAfter).to.equal(7);
     });
   }
+
+  it('gives 206 to a range and 304 to a condition', async () => {
+    const fetcher = await at((request, response) => {
+      const status = request.headers.range === undefined ? '304' : '206';
+      response.writeHead(200, { 'Caje-Status': status }).end(status === '206' ? 'bc' : '');
+    });
+    const part = await fetcher.fetch(ask('/x', [['Range', 'bytes=1-2']]));
+    expect(await readText(part)).to.deep.equal([206, 'bc']);
+    const same = await fetcher.fetch(ask('/x', [['If-None-Match', '"a"']]));
+    expect(await readText(same)).to.deep.equal([304, '']);
+  });
 
   it('gives up a look-up that takes longer than it may', async () => {
     const fetcher = await at(() => {}, { lookupMs: 50 });
