@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { Server as NetServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
-import { codeOf, ProxyError } from '../errors.ts';
+import { codeOf, messageOf, ProxyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { AccessLog } from './access-log.ts';
@@ -103,6 +103,16 @@ export function createServer(options: HttpServerOptions): HttpServer {
     exchange.bytes = sendProblem(res, problemOfRefusal(refusal), exchange.requestId);
   };
 
+  const answeredFast = (req: IncomingMessage, res: ServerResponse): boolean => {
+    try {
+      return fast?.(req, res) === true;
+    } catch (error) {
+      log.error({ detail: messageOf(error) }, 'the fast path failed');
+      if (res.headersSent) res.destroy();
+      return res.headersSent;
+    }
+  };
+
   const answer = (req: IncomingMessage, res: ServerResponse, continues: boolean): void => {
     if (!begin(req, res)) return;
     const refusal = checkRequest(req, limits) ?? tooMany(tracker.size, limits.connections);
@@ -111,8 +121,7 @@ export function createServer(options: HttpServerOptions): HttpServer {
       return;
     }
     if (continues) res.writeContinue();
-    if (fast !== undefined && (req.method === 'GET' || req.method === 'HEAD') && fast(req, res))
-      return;
+    if ((req.method === 'GET' || req.method === 'HEAD') && answeredFast(req, res)) return;
     handler(req, res);
   };
 

@@ -2,70 +2,17 @@ import { createHash } from 'node:crypto';
 import { PassThrough, Readable } from 'node:stream';
 import { expect } from 'chai';
 import { request } from 'undici';
-import { SystemClock } from '../../src/clock.ts';
 import { ProxyError } from '../../src/errors.ts';
 import { HeaderList } from '../../src/headers.ts';
-import { createPeerApi, PEER_RESOURCE } from '../../src/http/peer-api.ts';
+import { PEER_RESOURCE } from '../../src/http/peer-api.ts';
 import { peerToken } from '../../src/http/peer-tokens.ts';
-import { trustCheck } from '../../src/http/public-address.ts';
-import { ownRoutes } from '../../src/http/routes.ts';
-import { type Rule, RuleRouter } from '../../src/http/rule-router.ts';
-import { createServer } from '../../src/http/server.ts';
-import { silentLogger } from '../../src/log.ts';
-import { Metrics } from '../../src/metrics.ts';
+import type { Rule } from '../../src/http/rule-router.ts';
 import type { Protocol, ProtocolRequest } from '../../src/protocol/protocol.ts';
-import {
-  bytesContent,
-  EDGE_NODE,
-  protocolOf,
-  respond,
-  rule,
-  streamContent,
-} from '../support/edge.ts';
+import { bytesContent, EDGE_NODE, respond, streamContent } from '../support/edge.ts';
+import { startPeer, PEER_TOKEN as TOKEN } from '../support/peer-edge.ts';
 
-const TOKEN = 'n2-token-0123456789';
 const BODY = 'the body';
 const DIGEST = createHash('sha256').update(BODY).digest();
-
-interface Peer extends AsyncDisposable {
-  readonly url: string;
-  readonly metrics: Metrics;
-  /** Asks for a public URL with the token of a known peer. */
-  ask(target: string, headers?: Record<string, string>): ReturnType<typeof request>;
-}
-
-async function startPeer(handle: Protocol['handle'], more: Partial<Rule> = {}): Promise<Peer> {
-  const metrics = new Metrics();
-  const clock = new SystemClock();
-  const log = silentLogger;
-  const handler = createPeerApi({
-    router: new RuleRouter([rule(protocolOf(handle), { host: 'www.example.com', ...more })]),
-    routes: ownRoutes({ version: '1.2.3', health: [], draining: () => false }),
-    trusts: trustCheck([]),
-    tokens: [peerToken('n1', 'n1-token-0123456789'), peerToken('n2', TOKEN)],
-    nodeId: EDGE_NODE,
-    log,
-    metrics,
-    clock,
-  });
-  const server = createServer({ handler, log, metrics, clock });
-  const { port } = await server.listen({ host: '127.0.0.1', port: 0 });
-  const url = `http://127.0.0.1:${port}`;
-  return {
-    url,
-    metrics,
-    ask: (target, headers = {}) =>
-      request(`${url}${PEER_RESOURCE}`, {
-        headers: {
-          authorization: `Bearer ${TOKEN}`,
-          'caje-target': target,
-          'cache-control': 'only-if-cached',
-          ...headers,
-        },
-      }),
-    [Symbol.asyncDispose]: async () => void (await Promise.all([server.close(), server.close()])),
-  };
-}
 
 describe('what peers are told', () => {
   it('is nothing without a token of theirs, but whether the node lives (H-101)', async () => {

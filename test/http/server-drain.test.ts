@@ -190,4 +190,14 @@ describe('the fast path', () => {
     await rawExchange(edge.port, 'GET /hot HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n');
     expect(tried).to.deep.equal(['GET /hot', 'GET /cold']);
   });
+
+  it('costs a request nothing when it fails', async () => {
+    await using edge = await startEdge({
+      rules: [rule(answering({ content: bytesContent('slow') }))],
+      fast: () => {
+        throw new TypeError('broken');
+      },
+    });
+    expect(await (await request(edge.url)).body.text()).to.equal('slow');
+  });
 });
