@@ -12,11 +12,11 @@ import {
   rm,
 } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BLOCK_SIZE, type Body } from '../body.ts';
+import type { Body } from '../body.ts';
 import { codeOf, ProxyError } from '../errors.ts';
 import { isProcessAlive, processIdentity } from '../process-identity.ts';
 import { type Digest, isDigest } from './digest.ts';
-import type { BlockSource } from './verified-body.ts';
+import { FileSource } from './file-source.ts';
 
 const FILE_MODE = 0o640;
 const FOLDER_MODE = 0o750;
@@ -221,50 +221,6 @@ export class BlobFolder {
     const made = await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
     if (made !== undefined) await syncFolder(this.root);
     this.#known.add(folder);
-  }
-}
-
-/** Blocks of an open file; closing waits for a read under way. */
-class FileSource implements BlockSource {
-  readonly #file: FileHandle;
-  #closed: Promise<void> | undefined;
-
-  constructor(file: FileHandle) {
-    this.#file = file;
-  }
-
-  async read(index: number, length: number): Promise<Buffer> {
-    const block = Buffer.allocUnsafeSlow(length);
-    let filled = 0;
-    while (filled < length) {
-      const position = index * BLOCK_SIZE + filled;
-      const { bytesRead } = await this.#read(block, filled, length - filled, position);
-      if (bytesRead === 0)
-        throw new ProxyError('integrity', 'blob-folder.read', 'the file ends too early');
-      filled += bytesRead;
-    }
-    return block;
-  }
-
-  close(): Promise<void> {
-    this.#closed ??= this.#file.close();
-    return this.#closed;
-  }
-
-  async #read(
-    block: Buffer,
-    offset: number,
-    length: number,
-    position: number,
-  ): Promise<{ bytesRead: number }> {
-    try {
-      return await this.#file.read(block, offset, length, position);
-    } catch (error) {
-      // A sector that cannot be read is as good as damaged: a refill writes it anew.
-      throw new ProxyError('integrity', 'blob-folder.read', `cannot be read: ${codeOf(error)}`, {
-        cause: error,
-      });
-    }
   }
 }
 

@@ -1,29 +1,22 @@
-import { createHash } from 'node:crypto';
-import { buffer } from 'node:stream/consumers';
 import type { CallOptions, OpenOptions } from '../body.ts';
 import type { Clock } from '../clock.ts';
 import { kindOf, messageOf, ProxyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { isProcessAlive } from '../process-identity.ts';
 import type { Backend, Health, Incoming, Opened, Recoverer, Sealed, Stat } from './backend.ts';
 import type { BodyCache } from './body-cache.ts';
-import {
-  blockCount,
-  blocksOfStream,
-  DIGEST_BYTES,
-  type Digest,
-  digestBytes,
-  digestOf,
-  impliedBlocks,
-} from './digest.ts';
+import { type Digest, digestOf } from './digest.ts';
 import { bytesOfIncoming, sealedOf } from './incoming-bytes.ts';
 import type { BlobRecord, NodeDatabase } from './node-database.ts';
+import { S3BlockDigests } from './s3-block-digests.ts';
 import type { S3ClientOptions } from './s3-client.ts';
+import { S3Connection } from './s3-connection.ts';
 import { S3Keys } from './s3-keys.ts';
 import { S3Objects } from './s3-objects.ts';
+import { recoverS3 } from './s3-recovery.ts';
 import { S3Source } from './s3-source.ts';
 import { copyObject, PART_SIZE, PieceReader, uploadParts } from './s3-upload.ts';
+import { S3Uploads } from './s3-uploads.ts';
 import { checkRange, checkSignal, openVerified } from './verified-body.ts';
 
 /** How an S3 backend is made. */
@@ -49,23 +42,27 @@ export interface S3BackendOptions extends S3ClientOptions {
 /** One copy has to end within the idle limit, since some stores say nothing while they copy; S3 itself takes 5 GiB. */
 const COPY_LIMIT = 512 * 1024 * 1024;
 const HEALTH_LIMIT_MS = 900;
-/** An upload straight to a body's key does not tell whose it is: only one older than any fill is ended. */
-const MAX_UPLOAD_MS = 24 * 3_600_000;
 
 /** Bodies in a bucket of S3 or of a compatible store. */
 export class S3Backend implements Backend, Recoverer {
   readonly name: string;
   readonly #options: S3BackendOptions;
+  readonly #connection: S3Connection;
   readonly #objects: S3Objects;
+  readonly #uploads: S3Uploads;
   readonly #keys: S3Keys;
+  readonly #blocks: S3BlockDigests;
   readonly #database: NodeDatabase;
   #wellAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: S3BackendOptions) {
     this.name = options.name;
     this.#options = options;
-    this.#objects = new S3Objects(options, options.clock);
+    this.#connection = new S3Connection(options, options.clock);
+    this.#objects = new S3Objects(this.#connection);
+    this.#uploads = new S3Uploads(this.#connection);
     this.#keys = new S3Keys(options.prefix ?? '', options.nodeId);
+    this.#blocks = new S3BlockDigests(this.#objects, this.#keys);
     this.#database = options.database;
   }
 
@@ -157,58 +154,34 @@ export class S3Backend implements Backend, Recoverer {
 
   /** Ends uploads and removes staging objects of processes of this node that are gone. */
   async recover(options: CallOptions = {}): Promise<number> {
-    const isDead = (key: string): boolean => !isProcessAlive(this.#keys.ownerOf(key));
-    let count = 0;
-    for (const { key, id } of await this.#objects.uploads(this.#keys.staging, options)) {
-      if (!isDead(key)) continue;
-      await this.#objects.abortUpload(key, id);
-      count++;
-    }
-    const oldest = this.#options.clock.now() - MAX_UPLOAD_MS;
-    for (const { key, id, initiatedAt } of await this.#objects.uploads(
-      this.#keys.bodies,
-      options,
-    )) {
-      if (initiatedAt >= oldest) continue;
-      await this.#objects.abortUpload(key, id);
-      count++;
-    }
-    let token: string | undefined;
-    do {
-      const page = await this.#objects.page(this.#keys.staging, undefined, token, options);
-      for (const { key } of page.objects) {
-        if (!isDead(key)) continue;
-        await this.#objects.delete(key, options);
-        count++;
-      }
-      token = page.next;
-    } while (token !== undefined);
-    if (count > 0) this.#options.metrics.count('recovered_total', 'staging', count);
+    const { clock, metrics } = this.#options;
+    const count = await recoverS3(this.#objects, this.#uploads, this.#keys, clock, options);
+    if (count > 0) metrics.count('recovered_total', 'staging', count);
     return count;
   }
 
   async health(): Promise<Health> {
     const now = this.#options.clock.monotonic();
-    const { problem, mayProbe } = this.#objects;
+    const { problem, mayProbe } = this.#connection;
     if (!mayProbe || (problem === undefined && now - this.#wellAt < HEALTH_LIMIT_MS))
       return { problem };
     try {
       await this.#objects.check(this.#keys.bodies, HEALTH_LIMIT_MS);
       this.#wellAt = now;
       // A store may be readable and still refuse writes.
-      return this.#objects.problem === undefined ? {} : { problem: this.#objects.problem };
+      return this.#connection.problem === undefined ? {} : { problem: this.#connection.problem };
     } catch (error) {
       return { problem: messageOf(error) };
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#objects.destroy();
+    this.#connection.destroy();
   }
 
   async #putWhole(sealed: Sealed, bytes: Buffer, options: CallOptions): Promise<Stat> {
     const { digest } = sealed;
-    await this.#putBlocks(sealed, options);
+    await this.#blocks.put(sealed, options);
     await this.#objects.put(this.#keys.body(digest), bytes, true, options);
     this.#options.cache?.set(digest, bytes);
     return await this.#remember(sealed);
@@ -221,11 +194,11 @@ export class S3Backend implements Backend, Recoverer {
     options: CallOptions,
   ): Promise<Stat> {
     const key = this.#keys.newStaging();
-    const id = await this.#objects.beginUpload(key, options);
+    const id = await this.#uploads.begin(key, options);
     let progress: 'sending' | 'completing' | 'complete' = 'sending';
     try {
       const uploaded = await uploadParts(
-        this.#objects,
+        this.#uploads,
         { key, id },
         [first, second],
         pieces,
@@ -237,32 +210,22 @@ export class S3Backend implements Backend, Recoverer {
       if ((await this.stat(digest, options))?.size === size) return await this.#remember(sealed);
       // A call that fails may still have been carried out.
       progress = 'completing';
-      await this.#objects.completeUpload(key, id, uploaded.parts, options);
+      await this.#uploads.complete(key, id, uploaded.parts, options);
       progress = 'complete';
-      await this.#putBlocks(sealed, options);
+      await this.#blocks.put(sealed, options);
       const limit = this.#options.copyLimit ?? COPY_LIMIT;
       await copyObject(
         this.#objects,
+        this.#uploads,
         { from: key, to: this.#keys.body(digest), size, limit },
         options,
       );
       return await this.#remember(sealed);
     } finally {
       // What cannot be removed now is removed by the next start.
-      if (progress !== 'complete') await this.#objects.abortUpload(key, id).catch(() => undefined);
+      if (progress !== 'complete') await this.#uploads.abort(key, id).catch(() => undefined);
       if (progress !== 'sending') await this.#objects.deleteStaged(key).catch(() => undefined);
     }
-  }
-
-  /** Beside the body and before it, so that any node can check a range. */
-  async #putBlocks({ digest, size, blocks }: Sealed, options: CallOptions): Promise<void> {
-    if (impliedBlocks(digest, size) !== undefined) return;
-    await this.#objects.put(
-      this.#keys.blocks(digest),
-      Buffer.concat([blocks, bindingOf(digest, blocks)]),
-      false,
-      options,
-    );
   }
 
   async #remember({ digest, size, blocks }: Sealed): Promise<Stat> {
@@ -275,38 +238,16 @@ export class S3Backend implements Backend, Recoverer {
   async #learn(digest: Digest, options: CallOptions): Promise<BlobRecord | undefined> {
     const found = await this.stat(digest, options);
     if (found === undefined) return undefined;
-    const blocks = impliedBlocks(digest, found.size) ?? (await this.#fetchBlocks(found, options));
-    const record = blocks ? { ...found, blocks } : await this.#readThrough(found, options);
-    if (record !== undefined) await this.#note(record);
+    const known = await this.#blocks.get(found, options);
+    const blocks = known ?? (await this.#blocks.learn(digest, options));
+    if (blocks === undefined) {
+      const message = 'other bytes than its digest says';
+      await this.#discard(digest, new ProxyError('integrity', 's3-backend.open', message));
+      return undefined;
+    }
+    const record = { ...found, blocks };
+    await this.#note(record);
     return record;
-  }
-
-  async #fetchBlocks({ digest, size }: Stat, options: CallOptions): Promise<Buffer | undefined> {
-    try {
-      const kept = await buffer(
-        await this.#objects.get(this.#keys.blocks(digest), undefined, undefined, options),
-      );
-      const blocks = kept.subarray(0, blockCount(size) * DIGEST_BYTES);
-      return kept.equals(Buffer.concat([blocks, bindingOf(digest, blocks)])) ? blocks : undefined;
-    } catch (error) {
-      if (kindOf(error) === 'aborted') throw error;
-      return undefined;
-    }
-  }
-
-  /** Nothing tells its blocks: the body is read once to its end and judged by its digest. */
-  async #readThrough(stat: Stat, options: CallOptions): Promise<BlobRecord | undefined> {
-    const key = this.#keys.body(stat.digest);
-    const found = await blocksOfStream(await this.#objects.get(key, undefined, undefined, options));
-    if (found.digest !== stat.digest) {
-      await this.#discard(
-        stat.digest,
-        new ProxyError('integrity', 's3-backend.open', 'other bytes than its digest says'),
-      );
-      return undefined;
-    }
-    await this.#putBlocks(found, options).catch(() => undefined);
-    return { ...found, modifiedAt: stat.modifiedAt };
   }
 
   async #discard(digest: Digest, error: unknown): Promise<void> {
@@ -347,11 +288,6 @@ export class S3Backend implements Backend, Recoverer {
       );
     }
   }
-}
-
-/** Ties a list of block digests to its body: one that was changed or belongs to another body is not believed. */
-function bindingOf(digest: Digest, blocks: Buffer): Buffer {
-  return createHash('sha256').update(digestBytes(digest)).update(blocks).digest();
 }
 
 function checkContent(sealed: Sealed, size: number, digest: string): void {

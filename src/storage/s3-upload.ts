@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { ByteRange, CallOptions } from '../body.ts';
 import { ProxyError } from '../errors.ts';
-import type { S3Objects, S3Part } from './s3-objects.ts';
+import type { S3Objects } from './s3-objects.ts';
+import type { S3Part, S3Uploads } from './s3-uploads.ts';
 
 const MIB = 1024 * 1024;
 /** Bodies up to this size are written by one call; it is also the size of the first parts. */
@@ -52,7 +53,7 @@ export class PieceReader {
 
 /** Sends a body as the parts of an upload, while it arrives: what was `read` already, then what `pieces` gives. */
 export async function uploadParts(
-  objects: S3Objects,
+  uploads: S3Uploads,
   to: { readonly key: string; readonly id: string },
   read: readonly Buffer[],
   pieces: PieceReader,
@@ -77,7 +78,7 @@ export async function uploadParts(
         throw new ProxyError('too-large', 's3-upload.parts', `more than ${MAX_PARTS} parts`);
       hash.update(piece);
       size += piece.length;
-      const sent = objects.uploadPart(to.key, to.id, number, piece, options).then((part) => {
+      const sent = uploads.send(to.key, to.id, number, piece, options).then((part) => {
         parts[number - 1] = part;
         underway.delete(sent);
       });
@@ -97,6 +98,7 @@ export async function uploadParts(
 /** Copies an object within the bucket on the server, in ranges of at most `limit` bytes if it is larger than that. */
 export async function copyObject(
   objects: S3Objects,
+  uploads: S3Uploads,
   copy: {
     readonly from: string;
     readonly to: string;
@@ -107,15 +109,15 @@ export async function copyObject(
 ): Promise<void> {
   const { from, to, size, limit } = copy;
   if (size <= limit) return await objects.copy(from, to, options);
-  const id = await objects.beginUpload(to, options, true);
+  const id = await uploads.begin(to, options, true);
   try {
     const parts: S3Part[] = [];
     for (const range of rangesOf(size, limit)) {
-      parts.push(await objects.copyPart(from, range, to, id, parts.length + 1, options));
+      parts.push(await uploads.copyPart(from, range, to, id, parts.length + 1, options));
     }
-    await objects.completeUpload(to, id, parts, options);
+    await uploads.complete(to, id, parts, options);
   } catch (error) {
-    await objects.abortUpload(to, id).catch(() => undefined);
+    await uploads.abort(to, id).catch(() => undefined);
     throw error;
   }
 }

@@ -1,27 +1,11 @@
-import { readdirSync } from 'node:fs';
-import type { Readable } from 'node:stream';
-import { buffer } from 'node:stream/consumers';
 import { expect } from 'chai';
-import { BLOCK_SIZE } from '../../src/body.ts';
 import { kindOf, ProxyError } from '../../src/errors.ts';
-import type { Backend, Incoming, Opened, Stat } from '../../src/storage/backend.ts';
+import type { Backend, Incoming, Stat } from '../../src/storage/backend.ts';
 import { type Digest, digestOf, parseDigest } from '../../src/storage/digest.ts';
 import { GrowingBody, incomingOf } from '../support/incoming.ts';
 import { seededBytes } from '../support/seeded-bytes.ts';
-
-/** One backend under the contract, and how its inside can be reached. */
-export interface BackendFixture {
-  readonly backend: Backend;
-  /** Closes the backend and opens another on the same data. Absent: the data goes with the backend. */
-  reopen?(): Promise<Backend>;
-  /** What lies about beside finished blobs: temporary files, staging keys, open uploads. */
-  leftovers(): Promise<readonly string[]>;
-  /** Flips one bit of a kept body where it lies. Absent: it cannot be reached from outside. */
-  flip?(digest: Digest, offset: number): Promise<void>;
-  /** How often `corrupt_blobs_total` stepped. */
-  corruptions(): number;
-  dispose(): Promise<void>;
-}
+import { type BackendFixture, contentOf, expectBytes, failureOf } from './backend-fixture.ts';
+import { backendReads } from './backend-reads.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -49,12 +33,6 @@ export function backendContract(name: string, create: () => Promise<BackendFixtu
     const put = async (bytes: Buffer, options: { inMemory?: boolean } = {}): Promise<Stat> =>
       await backend.put(incomingOf(bytes, options));
 
-    const expectBytes = async (bytes: Buffer, from: Backend = backend): Promise<void> => {
-      const opened = await from.open(digestOf(bytes));
-      expect(opened?.size).to.equal(bytes.length);
-      expect((await contentOf(opened)).equals(bytes)).to.equal(true);
-    };
-
     it('answers undefined, not an error, for a digest it does not have', async () => {
       const digest = digestOf(Buffer.from('absent'));
       expect(await backend.stat(digest)).to.equal(undefined);
@@ -65,7 +43,7 @@ export function backendContract(name: string, create: () => Promise<BackendFixtu
     it('keeps an empty body', async () => {
       const stat = await put(Buffer.alloc(0));
       expect(stat.size).to.equal(0);
-      await expectBytes(Buffer.alloc(0));
+      await expectBytes(backend, Buffer.alloc(0));
       const failure = await failureOf(backend.open(stat.digest, { range: { start: 0, end: 0 } }));
       expect(kindOf(failure)).to.equal('range');
     });
@@ -73,7 +51,7 @@ export function backendContract(name: string, create: () => Promise<BackendFixtu
     it('keeps every byte value', async () => {
       const bytes = Buffer.from(Array.from({ length: 256 }, (_, value) => value));
       await put(bytes);
-      await expectBytes(bytes);
+      await expectBytes(backend, bytes);
     });
 
     it('tells size and time of what it keeps', async () => {
@@ -91,7 +69,7 @@ export function backendContract(name: string, create: () => Promise<BackendFixtu
       it(`keeps ${size} bytes as they came`, async () => {
         const bytes = seededBytes(size);
         await put(bytes);
-        await expectBytes(bytes);
+        await expectBytes(backend, bytes);
       });
     }
 
@@ -99,7 +77,7 @@ export function backendContract(name: string, create: () => Promise<BackendFixtu
       for (const size of [1, 64 * KIB, 300 * KIB, 3 * MIB]) {
         const bytes = seededBytes(size);
         await put(bytes, { inMemory: true });
-        await expectBytes(bytes);
+        await expectBytes(backend, bytes);
       }
     });
 
@@ -110,14 +88,14 @@ export function backendContract(name: string, create: () => Promise<BackendFixtu
       expect(await backend.stat(digestOf(bytes))).to.equal(undefined);
       incoming.grow(MIB).seal();
       await putting;
-      await expectBytes(bytes);
+      await expectBytes(backend, bytes);
     });
 
     it('puts the same body twice without harm', async () => {
       const bytes = seededBytes(3 * MIB);
       await put(bytes);
       expect((await put(bytes)).digest).to.equal(digestOf(bytes));
-      await expectBytes(bytes);
+      await expectBytes(backend, bytes);
       expect((await listed(backend)).length).to.equal(1);
     });
 
@@ -128,7 +106,7 @@ export function backendContract(name: string, create: () => Promise<BackendFixtu
         expect(new Set(stats.map(({ digest }) => digest))).to.deep.equal(
           new Set([digestOf(bytes)]),
         );
-        await expectBytes(bytes);
+        await expectBytes(backend, bytes);
       }
       expect((await listed(backend)).length).to.equal(3);
     });
@@ -165,47 +143,6 @@ export function backendContract(name: string, create: () => Promise<BackendFixtu
         const lying: Incoming = { sealed, open: (options) => other.open(options) };
         expect(kindOf(await failureOf(backend.put(lying)))).to.equal('integrity');
         expect(await backend.stat(digestOf(bytes))).to.equal(undefined);
-      }
-    });
-
-    it('gives the range asked for', async () => {
-      const bytes = seededBytes(3 * MIB + 100);
-      await put(bytes);
-      const last = bytes.length - 1;
-      for (const [start, end] of [
-        [0, 0],
-        [0, 99],
-        [last, last],
-        [last - 50, last],
-        [MIB - 1, MIB],
-        [MIB, 2 * MIB - 1],
-        [MIB + 5, MIB + 6],
-        [10, 2 * MIB + 10],
-        [0, last],
-      ] as const) {
-        const opened = await backend.open(digestOf(bytes), { range: { start, end } });
-        expect(opened?.size).to.equal(bytes.length);
-        expect((await contentOf(opened)).equals(bytes.subarray(start, end + 1))).to.equal(true);
-      }
-    });
-
-    it('gives ranges of a small body', async () => {
-      const bytes = seededBytes(1000);
-      await put(bytes);
-      const opened = await backend.open(digestOf(bytes), { range: { start: 10, end: 19 } });
-      expect((await contentOf(opened)).equals(bytes.subarray(10, 20))).to.equal(true);
-    });
-
-    it('refuses a range outside the body', async () => {
-      for (const size of [1000, 2 * MIB]) {
-        const { digest } = await put(seededBytes(size));
-        for (const range of [
-          { start: size, end: size },
-          { start: 0, end: size },
-          { start: 5, end: 4 },
-        ]) {
-          expect(kindOf(await failureOf(backend.open(digest, { range })))).to.equal('range');
-        }
       }
     });
 
@@ -252,27 +189,7 @@ export function backendContract(name: string, create: () => Promise<BackendFixtu
       for (const body of bodies) await put(body);
       await backend.delete(digestOf(Buffer.from('one')));
       expect(await backend.stat(digestOf(Buffer.from('one')))).to.equal(undefined);
-      for (const body of bodies.slice(1)) await expectBytes(body);
-    });
-
-    it('frees what a body holds when it is destroyed early', async function () {
-      if (process.platform !== 'linux') this.skip();
-      const { digest } = await put(seededBytes(12 * MIB));
-      const before = descriptors();
-      for (let round = 0; round < 20; round++) {
-        const body = (await backend.open(digest))?.body as Readable;
-        await destroyed(body);
-      }
-      // Sockets that are kept for the next request are few and stay few.
-      expect(descriptors() - before).to.be.at.most(3);
-    });
-
-    it('stops a body when the signal of its opening fires', async () => {
-      const { digest } = await put(seededBytes(4 * MIB));
-      const abort = new AbortController();
-      const opened = await backend.open(digest, { signal: abort.signal });
-      abort.abort();
-      expect(kindOf(await contentOf(opened).catch((error: unknown) => error))).to.equal('aborted');
+      for (const body of bodies.slice(1)) await expectBytes(backend, body);
     });
 
     it('refuses a call whose signal has fired', async () => {
@@ -293,7 +210,7 @@ export function backendContract(name: string, create: () => Promise<BackendFixtu
       const bodies = [100, 2 * MIB, 9 * MIB].map((size) => seededBytes(size));
       for (const body of bodies) await put(body);
       const again = await fixture.reopen();
-      for (const body of bodies) await expectBytes(body, again);
+      for (const body of bodies) await expectBytes(again, body);
       expect(await listed(again)).to.deep.equal(bodies.map(digestOf).sort());
     });
 
@@ -301,85 +218,12 @@ export function backendContract(name: string, create: () => Promise<BackendFixtu
       expect(await backend.health()).to.deep.equal({});
     });
 
-    for (const size of [100, 100 * KIB, 3 * MIB, 12 * MIB]) {
-      it(`treats ${size} bytes with a damaged first block as not there, and a new put heals it`, async function () {
-        if (fixture.flip === undefined) this.skip();
-        const bytes = seededBytes(size);
-        const { digest } = await put(bytes);
-        await fixture.flip(digest, 50);
-        expect(await backend.open(digest)).to.equal(undefined);
-        expect(fixture.corruptions()).to.equal(1);
-        expect(await backend.stat(digest)).to.equal(undefined);
-        await put(bytes);
-        await expectBytes(bytes);
-        expect(fixture.corruptions()).to.equal(1);
-      });
-    }
-
-    it('breaks off before a damaged later block, and a new put heals it', async function () {
-      if (fixture.flip === undefined) this.skip();
-      const bytes = seededBytes(12 * MIB);
-      const { digest } = await put(bytes);
-      await fixture.flip(digest, 5 * BLOCK_SIZE + 7);
-      const opened = await backend.open(digest);
-      const received: Buffer[] = [];
-      const failure = await failureOf(
-        (async () => {
-          for await (const chunk of opened?.body as AsyncIterable<Buffer>) received.push(chunk);
-        })(),
-      );
-      expect(kindOf(failure)).to.equal('integrity');
-      expect(Buffer.concat(received).equals(bytes.subarray(0, 5 * BLOCK_SIZE))).to.equal(true);
-      expect(fixture.corruptions()).to.equal(1);
-      await put(bytes);
-      await expectBytes(bytes);
-    });
-
-    it('notices damage inside a range and none outside it', async function () {
-      if (fixture.flip === undefined) this.skip();
-      const bytes = seededBytes(4 * MIB);
-      const { digest } = await put(bytes);
-      await fixture.flip(digest, 2 * BLOCK_SIZE);
-      const outside = await backend.open(digest, { range: { start: 0, end: 2 * BLOCK_SIZE - 1 } });
-      expect((await contentOf(outside)).equals(bytes.subarray(0, 2 * BLOCK_SIZE))).to.equal(true);
-      expect(fixture.corruptions()).to.equal(0);
-      const range = { start: 2 * BLOCK_SIZE + 100, end: 2 * BLOCK_SIZE + 200 };
-      expect(await backend.open(digest, { range })).to.equal(undefined);
-      expect(fixture.corruptions()).to.equal(1);
-    });
+    backendReads(() => fixture);
   });
-}
-
-/** Everything that an opened body gives; what came at once is what the stream gives. */
-export async function contentOf(opened: Opened | undefined): Promise<Buffer> {
-  if (opened === undefined) throw new Error('nothing was opened');
-  const content = await buffer(opened.body);
-  if (opened.bytes !== undefined) expect(opened.bytes.equals(content)).to.equal(true);
-  return content;
-}
-
-/** What a promise rejects with. Throws when it does not. */
-export async function failureOf(promise: Promise<unknown>): Promise<unknown> {
-  const result = await promise.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  if (result === undefined) throw new Error('it did not fail');
-  return result;
 }
 
 async function listed(backend: Backend, after?: Digest): Promise<string[]> {
   const digests: string[] = [];
   for await (const { digest } of backend.list(after)) digests.push(digest);
   return digests;
-}
-
-async function destroyed(body: Readable): Promise<void> {
-  const closed = new Promise<void>((resolve) => body.once('close', () => resolve()));
-  body.destroy();
-  await closed;
-}
-
-function descriptors(): number {
-  return readdirSync('/proc/self/fd').length;
 }
