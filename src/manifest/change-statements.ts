@@ -227,7 +227,10 @@ export class ChangeStatements {
     purgeJid: Jid,
     { purge, changeId, at }: PurgeRequest,
   ): void {
-    if (!purge.soft) return this.#tombstone(namespace, row, purgeJid, changeId, purge.actor, at);
+    if (!purge.soft) {
+      this.#tombstone(namespace, row, purgeJid, changeId, purge.actor, at);
+      return;
+    }
     const jid = namespace.nextJid++;
     row[AT.fresh_until] = Math.min(row[AT.fresh_until] as number, at);
     row[AT.jid] = jid;

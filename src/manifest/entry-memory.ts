@@ -113,8 +113,10 @@ export class EntryMemory {
   }
 
   #forget(purge: Purge): void {
-    if (purge.kind === 'key' && purge.namespace !== undefined)
-      return this.index.delete(purge.namespace, purge.value);
+    if (purge.kind === 'key' && purge.namespace !== undefined) {
+      this.index.delete(purge.namespace, purge.value);
+      return;
+    }
     for (const { namespace, key, entries } of this.index.slots()) {
       if (entries.some((entry) => takes(purge, namespace, key, entry.rule)))
         this.index.delete(namespace, key);

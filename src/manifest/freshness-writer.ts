@@ -1,3 +1,4 @@
+import { kindOf } from '../errors.ts';
 import { migrate } from '../sqlite/migrations.ts';
 import { openDatabase, type SqliteDatabase } from '../sqlite/open-database.ts';
 import { FRESHNESS_MIGRATIONS, FRESHNESS_SCHEMA } from './schema.ts';
@@ -39,9 +40,13 @@ export class FreshnessWriter {
       .immediate();
   }
 
-  /** Makes the table, so that readers find it. Throws SQLite's errors. */
+  /** Makes the table, so that readers find it. Throws `conflict` for a newer schema; anything else only costs confirmations. */
   open(): void {
-    this.#open();
+    try {
+      this.#open();
+    } catch (error) {
+      if (kindOf(error) === 'conflict') throw error;
+    }
   }
 
   close(): void {

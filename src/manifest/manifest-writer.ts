@@ -1,15 +1,16 @@
 import type { Clock } from '../clock.ts';
-import { kindOf, messageOf, ProxyError } from '../errors.ts';
+import { kindOf, ProxyError } from '../errors.ts';
 import type { CounterName } from '../metrics.ts';
-import { isDamaged, sqliteCode } from '../sqlite/open-database.ts';
+import { isDamaged } from '../sqlite/open-database.ts';
 import type { Notify } from '../sqlite/serve-writer.ts';
-import { ChangeStatements } from './change-statements.ts';
+import type { ChangeStatements } from './change-statements.ts';
 import { CommitQueue, isChange, type WaitingChange, type WaitingPurge } from './commit-queue.ts';
+import { DatabaseAccess } from './database-access.ts';
 import { FreshnessWriter } from './freshness-writer.ts';
 import type { HaltLease, HaltLock } from './halt-lock.ts';
 import { pruneJournal } from './journal-pruning.ts';
 import { localLock, noLock } from './local-lock.ts';
-import { assertWritable, checkDatabase, ManifestDatabase, putAside } from './manifest-database.ts';
+import type { ManifestDatabase } from './manifest-database.ts';
 import type {
   ChangeResponse,
   PurgeResponse,
@@ -18,9 +19,8 @@ import type {
   WriterResponse,
   WriterSettings,
 } from './writer-protocol.ts';
+import { isChangeAtFault, WriterTrouble, wantsReopening } from './writer-trouble.ts';
 
-const FIRST_BACKOFF_MS = 20;
-const LAST_BACKOFF_MS = 2000;
 /** Entries that a purge changes in one transaction; well within a lease. */
 const PURGE_ROWS = 2000;
 const PRUNE_EVERY_MS = 10 * 60 * 1000;
@@ -45,24 +45,26 @@ export class ManifestWriter {
   readonly #settings: WriterSettings;
   readonly #context: ManifestWriterContext;
   readonly #queue = new CommitQueue();
+  readonly #database: DatabaseAccess;
   readonly #freshness: FreshnessWriter;
+  readonly #trouble: WriterTrouble;
   #lock: HaltLock | undefined;
   #lease: HaltLease | undefined;
-  #open: { readonly database: ManifestDatabase; readonly statements: ChangeStatements } | undefined;
   #wake: () => void = () => {};
   #running: Promise<void>;
-  #problem: string | undefined;
-  #backoff = 0;
   /** Changes still to be written one by one, after a group held one that cannot be written at all. */
   #single = 0;
-  #suspect = false;
   #prunedAt = Number.NEGATIVE_INFINITY;
   #closeBy: number | undefined;
 
   constructor(settings: WriterSettings, context: ManifestWriterContext) {
     this.#settings = settings;
     this.#context = context;
+    this.#database = new DatabaseAccess(settings.path, (aside) =>
+      context.notify({ type: 'replaced', aside }),
+    );
     this.#freshness = new FreshnessWriter(settings.nodeDatabasePath);
+    this.#trouble = new WriterTrouble(context.notify);
     this.#running = this.#run();
   }
 
@@ -70,11 +72,11 @@ export class ManifestWriter {
   async handle(request: WriterRequest): Promise<WriterResponse> {
     switch (request.op) {
       case 'open':
-        this.#openFreshness();
+        this.#freshness.open();
         await this.#firstOpen();
         return null;
       case 'damaged':
-        this.#suspect = true;
+        this.#database.suspect();
         this.#wake();
         return null;
       case 'freshness':
@@ -92,7 +94,8 @@ export class ManifestWriter {
       default:
         return await new Promise<ChangeResponse>((resolve) => {
           this.#queue.push({ request, since: this.#now(), resolve });
-          this.#wake();
+          // Else it is waiting for the oldest one's time already.
+          if (this.#queue.size === 1 || this.#queue.dueIn(this.#now()) === 0) this.#wake();
         });
     }
   }
@@ -104,16 +107,9 @@ export class ManifestWriter {
     await this.#running;
     for (const waiting of this.#queue.takeAll()) {
       if (isChange(waiting)) waiting.resolve({ outcome: 'dropped' });
-      else
-        waiting.reject(
-          new ProxyError(
-            'unavailable',
-            'manifest-writer.close',
-            'the node stopped before the purge was written',
-          ),
-        );
+      else waiting.reject(stopped());
     }
-    this.#closeDatabase();
+    this.#database.close();
     await this.#lock?.[Symbol.asyncDispose]();
     this.#freshness.close();
   }
@@ -125,7 +121,7 @@ export class ManifestWriter {
         return;
       try {
         await this.#underLock(() => this.#flush());
-        this.#solved();
+        this.#trouble.solved();
       } catch (error) {
         this.#failed(error);
       }
@@ -134,13 +130,13 @@ export class ManifestWriter {
 
   /** Resolves when there is something to do: a group that waited its time, the end of a pause, or the wish to stop. */
   async #untilDue(): Promise<void> {
-    const pauseEnd = this.#now() + this.#backoff;
+    const pauseEnd = this.#now() + this.#trouble.pauseMs;
     for (;;) {
       const closing = this.#closeBy !== undefined;
       const pause = Math.max(0, pauseEnd - this.#now());
-      const due = this.#suspect || closing ? 0 : this.#queue.dueIn(this.#now());
+      const due = this.#database.isSuspect || closing ? 0 : this.#queue.dueIn(this.#now());
       // While there is a problem the database is tried now and then though nothing waits, so that healing is seen.
-      const wait = this.#problem !== undefined && !closing ? pause : Math.max(pause, due);
+      const wait = this.#trouble.isThere && !closing ? pause : Math.max(pause, due);
       if (wait === 0 || (closing && this.#queue.size === 0)) return;
       await new Promise<void>((resolve) => {
         const timer = wait === Number.POSITIVE_INFINITY ? undefined : setTimeout(resolve, wait);
@@ -154,7 +150,7 @@ export class ManifestWriter {
   }
 
   async #underLock(work: (lease: HaltLease) => void): Promise<void> {
-    this.#lock ??= this.#makeLock();
+    this.#lock ??= makeLock(this.#settings, this.#context.clock);
     const left =
       this.#closeBy === undefined
         ? undefined
@@ -165,19 +161,21 @@ export class ManifestWriter {
     work(lease);
   }
 
-  #makeLock(): HaltLock {
-    const { lock, path, acquireTimeoutMs } = this.#settings;
-    const options = { clock: this.#context.clock, acquireTimeoutMs };
-    return lock === 'local' ? localLock(path, options) : noLock(options);
-  }
-
   /** One transaction: a group of changes, a part of a purge, or only a look at the file. Synchronous. */
   #flush(): void {
-    const { database, statements } = this.#openDatabase();
+    const { database, statements } = this.#database.get(this.#context.clock.now());
     this.#prune(database);
     const group = this.#queue.nextGroup(this.#single > 0 ? 1 : undefined);
-    if (!('length' in group)) return this.#flushPurge(database, statements, group);
-    if (group.length === 0) return this.#probe(database);
+    if (!('length' in group)) this.#flushPurge(database, statements, group);
+    else if (group.length === 0) this.#probe(database);
+    else this.#flushGroup(database, statements, group);
+  }
+
+  #flushGroup(
+    database: ManifestDatabase,
+    statements: ChangeStatements,
+    group: readonly WaitingChange[],
+  ): void {
     const responses = database.transaction(
       () =>
         group.map(({ request }) =>
@@ -188,9 +186,8 @@ export class ManifestWriter {
     this.#queue.remove(group.length);
     this.#single = Math.max(0, this.#single - group.length);
     this.#count('commits_total');
-    group.forEach((change: WaitingChange, index) =>
-      change.resolve(responses[index] as ChangeResponse),
-    );
+    for (const [index, change] of group.entries())
+      change.resolve(responses[index] as ChangeResponse);
   }
 
   #flushPurge(database: ManifestDatabase, statements: ChangeStatements, purge: WaitingPurge): void {
@@ -207,7 +204,7 @@ export class ManifestWriter {
 
   /** Shows whether a database that could not be written can be written again. */
   #probe(database: ManifestDatabase): void {
-    if (this.#problem === undefined) return;
+    if (!this.#trouble.isThere) return;
     database.transaction(
       () => database.database.prepare('UPDATE namespaces SET next_jid = next_jid').run(),
       () => {},
@@ -222,7 +219,7 @@ export class ManifestWriter {
   }
 
   #prune(database: ManifestDatabase): void {
-    if (this.#now() - this.#prunedAt < PRUNE_EVERY_MS || this.#problem !== undefined) return;
+    if (this.#now() - this.#prunedAt < PRUNE_EVERY_MS || this.#trouble.isThere) return;
     this.#prunedAt = this.#now();
     database.transaction(
       () => pruneJournal(database, this.#context.clock.now()),
@@ -230,82 +227,37 @@ export class ManifestWriter {
     );
   }
 
-  /** The database, opened, migrated and checked; a damaged one is put aside. Only under the lock. */
-  #openDatabase(): { readonly database: ManifestDatabase; readonly statements: ChangeStatements } {
-    assertWritable(this.#settings.path);
-    if (this.#open !== undefined && !this.#open.database.isInPlace()) this.#closeDatabase();
-    try {
-      if (this.#suspect && this.#open !== undefined) checkDatabase(this.#open.database.database);
-      this.#open ??= this.#newDatabase();
-    } catch (error) {
-      if (!isDamaged(error)) throw error;
-      this.#closeDatabase();
-      const aside = putAside(this.#settings.path, this.#context.clock.now());
-      this.#open = this.#newDatabase();
-      this.#context.notify({ type: 'replaced', aside });
-    }
-    this.#suspect = false;
-    return this.#open;
-  }
-
-  #newDatabase(): { readonly database: ManifestDatabase; readonly statements: ChangeStatements } {
-    const database = new ManifestDatabase(this.#settings.path);
-    return { database, statements: new ChangeStatements(database) };
-  }
-
-  #closeDatabase(): void {
-    this.#open?.database.close();
-    this.#open = undefined;
-  }
-
   /** Opens without the lock where nothing has to be written for it, else under the lock if that is soon had. */
   async #firstOpen(): Promise<void> {
-    let isCurrent = false;
     try {
-      isCurrent = ManifestDatabase.isCurrent(this.#settings.path);
-      if (isCurrent) this.#open = this.#newDatabase();
+      if (this.#database.openWithoutLock()) return;
     } catch (error) {
       if (kindOf(error) === 'conflict') throw error;
-      isCurrent = false;
-      if (!isDamaged(error)) return this.#failed(error);
+      this.#failed(error);
+      return;
     }
-    if (isCurrent) return;
-    let refused: unknown;
-    const opened = this.#underLock(() => this.#openDatabase()).then(
-      () => this.#solved(),
+    const opened = this.#underLock(() => this.#database.get(this.#context.clock.now())).then(
+      () => this.#trouble.solved(),
       (error: unknown) => {
-        if (kindOf(error) === 'conflict') refused = error;
         this.#failed(error);
+        if (kindOf(error) === 'conflict') throw error;
       },
     );
+    // It may fail after nobody waits for it any more.
+    opened.catch(() => {});
     await Promise.race([opened, this.#context.clock.sleep(OPEN_WAIT_MS)]);
-    if (refused !== undefined) throw refused;
-    if (this.#open === undefined)
-      this.#setProblem('the manifest is not open yet: another process holds its lock');
-  }
-
-  #openFreshness(): void {
-    try {
-      this.#freshness.open();
-    } catch (error) {
-      // A newer schema is refused; anything else only costs confirmations.
-      if (kindOf(error) === 'conflict') throw error;
-    }
+    if (!this.#database.isOpen)
+      this.#trouble.say('the manifest is not open yet: another process holds its lock');
   }
 
   #failed(error: unknown): void {
-    const code = sqliteCode(error) ?? kindOf(error);
-    if (kindOf(error) === 'timeout') this.#count('halt_timeouts_total');
-    else if (kindOf(error) === 'aborted') return;
-    else this.#count('commit_retries_total', code);
-    if (isDamaged(error)) this.#suspect = true;
-    // A connection that met one of these may be opened on better terms next time.
-    if (/READONLY|IOERR|CANTOPEN|CORRUPT|NOTADB|PROTOCOL/.test(code)) this.#closeDatabase();
+    // Only stopping gives a wait for the lock up.
+    if (kindOf(error) === 'aborted') return;
+    if (isDamaged(error)) this.#database.suspect();
+    if (wantsReopening(error)) this.#database.close();
     if (isChangeAtFault(error)) this.#dropOrSingle(error);
-    this.#backoff =
-      Math.min(Math.max(FIRST_BACKOFF_MS, this.#backoff * 2), LAST_BACKOFF_MS) *
-      (0.75 + Math.random() / 2);
-    this.#setProblem(messageOf(error), code);
+    this.#trouble.failed(error);
+    this.#wake();
   }
 
   /** A change that no database would take: alone it goes, in a group the group is written one by one. */
@@ -313,7 +265,8 @@ export class ManifestWriter {
     const group = this.#queue.nextGroup(this.#single > 0 ? 1 : undefined);
     if (!('length' in group)) {
       this.#queue.remove(1);
-      return group.reject(error as Error);
+      group.reject(error as Error);
+      return;
     }
     if (group.length > 1) {
       this.#single = group.length;
@@ -321,20 +274,6 @@ export class ManifestWriter {
     }
     this.#queue.remove(group.length);
     for (const change of group) change.resolve({ outcome: 'dropped' });
-  }
-
-  #solved(): void {
-    this.#backoff = 0;
-    if (this.#problem === undefined) return;
-    this.#problem = undefined;
-    this.#context.notify({ type: 'problem' });
-  }
-
-  #setProblem(text: string, code?: string): void {
-    if (this.#problem === text) return;
-    this.#problem = text;
-    this.#context.notify({ type: 'problem', text, code });
-    this.#wake();
   }
 
   #count(name: CounterName, label = ''): void {
@@ -346,9 +285,12 @@ export class ManifestWriter {
   }
 }
 
-/** Whether the change itself is refused: neither the file nor another party is to blame. */
-function isChangeAtFault(error: unknown): boolean {
-  const code = sqliteCode(error);
-  if (code !== undefined) return /CONSTRAINT|MISMATCH|TOOBIG|RANGE/.test(code);
-  return error instanceof TypeError || error instanceof RangeError;
+function makeLock({ lock, path, acquireTimeoutMs }: WriterSettings, clock: Clock): HaltLock {
+  const options = { clock, acquireTimeoutMs };
+  return lock === 'local' ? localLock(path, options) : noLock(options);
+}
+
+function stopped(): ProxyError {
+  const message = 'the node stopped before the purge was written';
+  return new ProxyError('unavailable', 'manifest-writer.close', message);
 }

@@ -1,20 +1,18 @@
-import { randomUUID } from 'node:crypto';
 import type { CallOptions } from '../body.ts';
 import type { Clock } from '../clock.ts';
 import { messageOf, ProxyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
+import { ChangeListeners } from './change-listeners.ts';
+import { ChangeWriter } from './change-writer.ts';
 import type { Entry, Jid, NewEntry } from './entry.ts';
-import { entryBytes } from './entry-index.ts';
 import { EntryMemory } from './entry-memory.ts';
-import { pendingEntry, toRowValues } from './entry-row.ts';
 import { FreshnessNotes } from './freshness-notes.ts';
 import { JournalFollower } from './journal-follower.ts';
 import type {
   Change,
   ChangeListener,
   CommitResult,
-  DeleteChange,
   EntryPage,
   JournalPage,
   ListOptions,
@@ -23,7 +21,6 @@ import type {
   Purge,
   PurgeKind,
   PurgeResult,
-  PutChange,
   Refresh,
 } from './manifest.ts';
 import { assertWritable } from './manifest-database.ts';
@@ -31,18 +28,11 @@ import { journalPage, listEntries } from './manifest-pages.ts';
 import type { ReadEntries } from './manifest-reader.ts';
 import { ReaderAccess } from './reader-access.ts';
 import { WriterClient } from './writer-client.ts';
-import type {
-  ChangeResponse,
-  DeleteRequest,
-  PurgeResponse,
-  WriterSettings,
-} from './writer-protocol.ts';
+import type { WriterSettings } from './writer-protocol.ts';
 
 /** How often a change made by another process is looked for. */
 const FOLLOW_MS = 50;
 const PURGE_TIMEOUT_MS = 10_000;
-/** Bytes of a delete in the queue, roughly. */
-const DELETE_BYTES = 200;
 
 /** How a manifest is made; `openManifest` fills in the defaults. */
 export interface SqliteManifestOptions extends WriterSettings {
@@ -60,9 +50,8 @@ export class SqliteManifest implements Manifest {
   readonly #reader: ReaderAccess;
   readonly #follower: JournalFollower;
   readonly #freshness: FreshnessNotes;
-  readonly #listeners = new Set<ChangeListener>();
-  /** Namespaces that a fill of this process may belong to, in the database or not yet. */
-  readonly #namespaces = new Set<string>();
+  readonly #listeners = new ChangeListeners();
+  readonly #changes: ChangeWriter;
   #timer: NodeJS.Timeout | undefined;
 
   /** Use `openManifest`. */
@@ -86,6 +75,16 @@ export class SqliteManifest implements Manifest {
       purged: (namespace, kind, value, jid) => this.#purged(namespace, kind, value, jid),
       reset: (namespace) => this.#reset(namespace),
     });
+    this.#changes = new ChangeWriter({
+      memory: this.#memory,
+      writer: this.#writer,
+      follower: this.#follower,
+      listeners: this.#listeners,
+      clock,
+      metrics,
+      lookup: (namespace, key) => this.#lookup(namespace, key),
+      onNumbered: (entry) => this.#noteFreshness(entry),
+    });
   }
 
   /** Opens the database and begins to follow it. Throws `conflict` when its schema is newer than this caje. */
@@ -104,13 +103,15 @@ export class SqliteManifest implements Manifest {
   }
 
   position(namespace: string): Jid {
-    this.#namespaces.add(namespace);
+    this.#listeners.know(namespace);
     return this.#follower.position(namespace);
   }
 
   async commit(changes: readonly Change[]): Promise<readonly CommitResult[]> {
     return await Promise.all(
-      changes.map((change) => (change.op === 'put' ? this.#put(change) : this.#delete(change))),
+      changes.map((change) =>
+        change.op === 'put' ? this.#changes.put(change) : this.#changes.delete(change),
+      ),
     );
   }
 
@@ -118,7 +119,7 @@ export class SqliteManifest implements Manifest {
     const { namespace, key } = entry;
     const current = this.#memory.refresh(entry, refresh, this.#lookup(namespace, key));
     if (current === undefined || this.#memory.index.isHeld(current)) return;
-    this.#notify(namespace, key);
+    this.#listeners.tell(namespace, key);
     const put = this.#memory.pending.putOf(current);
     if (put === undefined) this.#noteFreshness(current);
     else put.refreshed = true;
@@ -127,14 +128,11 @@ export class SqliteManifest implements Manifest {
   hold(entry: NewEntry, baseJid?: Jid): void {
     if (this.#memory.purges.refuses(entry.namespace, entry.key, entry.rule, baseJid)) return;
     this.#memory.hold(entry, this.#lookup(entry.namespace, entry.key), this.#options.clock.now());
-    this.#notify(entry.namespace, entry.key);
+    this.#listeners.tell(entry.namespace, entry.key);
   }
 
   async purge(purge: Purge, options: CallOptions = {}): Promise<PurgeResult> {
-    if (purge.namespace !== undefined) this.#namespaces.add(purge.namespace);
-    this.#memory.beginPurge(purge, this.#options.clock.now());
-    this.#notifyPurge(purge.kind, purge.value, purge.namespace);
-    const written = this.#writePurge(purge);
+    const written = this.#changes.purge(purge);
     const late = AbortSignal.timeout(PURGE_TIMEOUT_MS);
     const response = await orGivenUp(
       written,
@@ -168,8 +166,7 @@ export class SqliteManifest implements Manifest {
   }
 
   onChange(listener: ChangeListener): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#listeners.add(listener);
   }
 
   health(): ManifestHealth {
@@ -215,95 +212,6 @@ export class SqliteManifest implements Manifest {
     return this.#memory.overlay(namespace, key, noted, this.#options.clock.now());
   }
 
-  async #put({ entry, changeId, baseJid, actor }: PutChange): Promise<CommitResult> {
-    const { namespace, key } = entry;
-    const { clock, metrics } = this.#options;
-    this.#namespaces.add(namespace);
-    if (this.#memory.purges.refuses(namespace, key, entry.rule, baseJid)) return this.#refused();
-    const bytes = entryBytes(entry);
-    if (!this.#writer.hasRoom(bytes)) {
-      metrics.count('changes_dropped_total');
-      return { outcome: 'dropped' };
-    }
-    const at = clock.now();
-    const put = this.#memory.put(pendingEntry(entry, at), changeId, this.#lookup(namespace, key));
-    this.#notify(namespace, key);
-    const values = toRowValues(entry, at);
-    const response = await this.#writer.change({
-      op: 'put',
-      namespace,
-      changeId,
-      baseJid,
-      actor,
-      at,
-      values,
-      bytes,
-    });
-    if (response.outcome === 'committed') {
-      const written = this.#memory.written(put, response.jid, response.firstSeenAt);
-      this.#follower.advance(namespace, response.jid, response.jid);
-      if (put.refreshed) this.#noteFreshness(written);
-      return put.purged ? this.#refused() : { outcome: 'committed', jid: response.jid };
-    }
-    this.#memory.undone(put);
-    this.#notify(namespace, key);
-    return response.outcome === 'purged' ? this.#refused() : this.#dropped(response);
-  }
-
-  #refused(): CommitResult {
-    this.#options.metrics.count('stash_refused_total');
-    return { outcome: 'purged' };
-  }
-
-  #dropped(response: ChangeResponse & { readonly outcome: 'dropped' }): CommitResult {
-    this.#options.metrics.count('changes_dropped_total');
-    return response;
-  }
-
-  async #delete({ namespace, key, variant, changeId, actor }: DeleteChange): Promise<CommitResult> {
-    return await this.#writeDelete({
-      ...{ op: 'delete', namespace, key, variant, changeId, actor },
-      ...{ at: this.#options.clock.now(), bytes: DELETE_BYTES },
-    });
-  }
-
-  async #writeDelete(request: DeleteRequest): Promise<CommitResult> {
-    const { namespace, key, variant, changeId } = request;
-    const pending = this.#memory.delete(namespace, key, variant, changeId);
-    this.#notify(namespace, key);
-    const response = await this.#writer.change(request);
-    this.#memory.pending.remove(namespace, key, pending);
-    if (response.outcome === 'committed') {
-      this.#follower.advance(namespace, response.jid, response.jid);
-      return { outcome: 'committed', jid: response.jid };
-    }
-    this.#memory.index.delete(namespace, key);
-    this.#notify(namespace, key);
-    return response.outcome === 'dropped' ? this.#dropped(response) : response;
-  }
-
-  /** Goes on after the caller gave up waiting: a purge stays in force until it is written. */
-  async #writePurge(purge: Purge): Promise<PurgeResponse | undefined> {
-    const { clock, metrics } = this.#options;
-    const namespaces = [...this.#namespaces];
-    const response = await this.#writer.purge({
-      op: 'purge',
-      changeId: randomUUID(),
-      purge,
-      namespaces,
-      at: clock.now(),
-    });
-    if (response === undefined) return undefined;
-    for (const [namespace, jid] of Object.entries(response.jids)) {
-      this.#memory.purges.note(namespace, purge, jid);
-      this.#follower.advance(namespace, jid, response.last[namespace] ?? jid);
-    }
-    this.#memory.endPurge(purge);
-    metrics.count('purges_total', purge.kind);
-    this.#notifyPurge(purge.kind, purge.value, purge.namespace);
-    return response;
-  }
-
   #noteFreshness({ namespace, key, variant, jid, freshUntil, staleAt, policy }: Entry): void {
     const epoch = this.#reader.read((reader) => reader.namespace(namespace)?.epoch);
     if (epoch === undefined) return;
@@ -325,24 +233,13 @@ export class SqliteManifest implements Manifest {
         { namespace, key },
         'a row of the manifest failed its checksum and is removed',
       );
-      void this.#writeDelete({
-        ...{
-          op: 'delete',
-          namespace,
-          key,
-          variant,
-          changeId: randomUUID(),
-          actor: 'checksum',
-          broken: true,
-        },
-        ...{ at: this.#options.clock.now(), bytes: DELETE_BYTES },
-      });
+      void this.#changes.removeBroken(namespace, key, variant);
     }
   }
 
   #follow(): void {
-    if (this.#reader.isReplaced()) return this.#restart();
-    this.#reader.read((reader) => this.#follower.follow(reader));
+    if (this.#reader.isReplaced()) this.#restart();
+    else this.#reader.read((reader) => this.#follower.follow(reader));
   }
 
   #restart(): void {
@@ -353,27 +250,17 @@ export class SqliteManifest implements Manifest {
 
   #changed(namespace: string, key: string): void {
     this.#memory.index.delete(namespace, key);
-    this.#notify(namespace, key);
+    this.#listeners.tell(namespace, key);
   }
 
   #purged(namespace: string, kind: PurgeKind, value: string, jid: Jid): void {
     this.#memory.purges.note(namespace, { kind, value }, jid);
-    this.#notifyPurge(kind, value, namespace);
+    this.#listeners.tellPurge({ kind, value, namespace });
   }
 
   #reset(namespace: string): void {
     this.#memory.index.clear();
-    this.#notify(namespace, undefined);
-  }
-
-  #notifyPurge(kind: PurgeKind, value: string, only: string | undefined): void {
-    const key = kind === 'key' ? value : undefined;
-    for (const namespace of only === undefined ? this.#namespaces : [only])
-      this.#notify(namespace, key);
-  }
-
-  #notify(namespace: string, key: string | undefined): void {
-    for (const listener of this.#listeners) listener(namespace, key);
+    this.#listeners.tell(namespace, undefined);
   }
 }
 

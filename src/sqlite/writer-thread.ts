@@ -143,7 +143,10 @@ export class WriterThread<Request, Response, Event = unknown> implements AsyncDi
   }
 
   #receive(message: FromThread<Response, Event>): void {
-    if ('event' in message) return this.#options.onEvent?.(message.event);
+    if ('event' in message) {
+      this.#options.onEvent?.(message.event);
+      return;
+    }
     for (const reply of message.replies) {
       this.#settle(reply.id, (waiter) => {
         if ('error' in reply) waiter.reject(fromErrorRecord(reply.error));

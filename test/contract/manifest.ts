@@ -3,18 +3,15 @@ import { expect } from 'chai';
 import { kindOf } from '../../src/errors.ts';
 import { HeaderList } from '../../src/headers.ts';
 import type { Entry } from '../../src/manifest/entry.ts';
-import type { CommitResult, Manifest, Purge } from '../../src/manifest/manifest.ts';
+import type { Manifest, Purge } from '../../src/manifest/manifest.ts';
 import { digestOf } from '../../src/storage/digest.ts';
 import { newEntry, plainPolicy, put, remove } from '../support/manifest-fixtures.ts';
+import { purgeContract } from './manifest-purges.ts';
 
 /** A manifest that starts empty; disposed, it leaves nothing behind. */
 export type MakeManifest = () => Promise<Manifest>;
 
 const hard: Purge = { kind: 'key', value: '', namespace: 'web', soft: false, actor: 'test' };
-
-function outcomes(results: readonly CommitResult[]): string[] {
-  return results.map(({ outcome }) => outcome);
-}
 
 function keys(entries: readonly Entry[]): string[] {
   return entries.map(({ key }) => key);
@@ -23,6 +20,8 @@ function keys(entries: readonly Entry[]): string[] {
 /** What every `Manifest` promises, run on one implementation. */
 export function manifestContract(name: string, make: MakeManifest): void {
   describe(`${name} as a Manifest`, () => {
+    purgeContract(make);
+
     let manifest: Manifest;
     beforeEach(async () => {
       manifest = await make();
@@ -143,91 +142,6 @@ export function manifestContract(name: string, make: MakeManifest): void {
       await manifest.commit([remove('a')]);
       expect(await manifest.lookup('web', 'a')).to.deep.equal([]);
       expect(keys((await manifest.list({ limit: 10 })).entries)).to.deep.equal(['b']);
-    });
-
-    it('purges by key, prefix, rule and all, and leaves neighbours alone', async () => {
-      const all = ['m/one', 'm/one-two', 'm/one/x', 'm/one\u{10ffff}', 'n'];
-      await manifest.commit(
-        all.map((key) => put(key, 0, { rule: key === 'n' ? 'other' : 'site' })),
-      );
-      const left = async (): Promise<string[]> =>
-        keys((await manifest.list({ limit: 10 })).entries);
-      expect((await manifest.purge({ ...hard, value: 'm/one' })).entries).to.equal(1);
-      expect(await left()).to.deep.equal(all.slice(1));
-      expect((await manifest.purge({ ...hard, kind: 'prefix', value: 'm/one/' })).entries).to.equal(
-        1,
-      );
-      expect(await left()).to.deep.equal(['m/one-two', 'm/one\u{10ffff}', 'n']);
-      expect((await manifest.purge({ ...hard, kind: 'rule', value: 'other' })).entries).to.equal(1);
-      expect(await left()).to.deep.equal(['m/one-two', 'm/one\u{10ffff}']);
-      const { entries, jids } = await manifest.purge({
-        ...hard,
-        kind: 'all',
-        namespace: undefined,
-      });
-      expect(entries).to.equal(2);
-      expect(jids).to.deep.equal({ web: 12 });
-      expect(await left()).to.deep.equal([]);
-      for (const key of all) expect(await manifest.lookup('web', key)).to.deep.equal([]);
-    });
-
-    it('takes what is pending, 200 times, and never shows it again', async () => {
-      for (let round = 0; round < 200; round++) {
-        const written = manifest.commit([put('a', manifest.position('web'))]);
-        if (round % 2) await new Promise((resolve) => setImmediate(resolve));
-        const purged = manifest.purge({ ...hard, value: 'a' });
-        expect(await manifest.lookup('web', 'a'), `round ${round}`).to.deep.equal([]);
-        await purged;
-        expect(await manifest.lookup('web', 'a'), `round ${round}, answered`).to.deep.equal([]);
-        expect(outcomes(await written)).to.deep.equal(['purged']);
-        expect(await manifest.lookup('web', 'a'), `round ${round}, written`).to.deep.equal([]);
-      }
-    });
-
-    it('refuses what began before a purge and takes what began after it', async () => {
-      const purges: Purge[] = [
-        { ...hard, value: 'a' },
-        { ...hard, kind: 'prefix', value: '' },
-        { ...hard, kind: 'rule', value: 'site' },
-        { ...hard, kind: 'all', namespace: undefined },
-        { ...hard, value: 'a', soft: true },
-      ];
-      for (const purge of purges) {
-        const before = manifest.position('web');
-        const running = manifest.purge(purge);
-        expect(
-          outcomes(await manifest.commit([put('a', before)])),
-          `${purge.kind}, under way`,
-        ).to.deep.equal(['purged']);
-        await running;
-        expect(
-          outcomes(await manifest.commit([put('a', before)])),
-          `${purge.kind}, before`,
-        ).to.deep.equal(['purged']);
-        expect(outcomes(await manifest.commit([put('a', manifest.position('web'))]))).to.deep.equal(
-          ['committed'],
-        );
-        expect(await manifest.lookup('web', 'a')).to.have.length(1);
-      }
-    });
-
-    it('makes entries stale by a soft purge, pending ones too', async () => {
-      await manifest.commit([put('a')]);
-      const pending = manifest.commit([put('b', 1)]);
-      const at = Date.now();
-      const running = manifest.purge({ ...hard, kind: 'all', value: '', soft: true });
-      const check = async (): Promise<void> => {
-        for (const key of ['a', 'b']) {
-          const [entry] = await manifest.lookup('web', key);
-          expect(entry?.freshUntil, key).to.be.within(at - 1, Date.now());
-        }
-      };
-      await check();
-      expect(outcomes(await pending)).to.deep.equal(['committed']);
-      expect((await running).entries).to.equal(2);
-      await check();
-      const { rows } = await manifest.journal('web', '', 10);
-      expect(rows.map(({ op }) => op)).to.deep.equal(['put', 'put', 'purge', 'refresh', 'refresh']);
     });
 
     it('notes a refresh on this node without a journal row', async () => {

@@ -83,9 +83,9 @@ describe('manifest schema', () => {
           database.prepare(`SELECT updated_at FROM ${table}`).pluck().all() as number[];
         const before = times();
         database.exec(`UPDATE ${table} SET ${names.at(-1)} = ${values.at(-1)}`);
-        times().forEach((time, row) =>
-          expect(time, `${table}, row ${row}`).to.be.greaterThan(before[row] as number),
-        );
+        for (const [row, time] of times().entries()) {
+          expect(time, `${table}, row ${row}`).to.be.greaterThan(before[row] as number);
+        }
         expect(before, table).not.to.have.length(0);
       }
       database.close();

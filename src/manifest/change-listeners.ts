@@ -1,0 +1,33 @@
+import type { ChangeListener, Purge } from './manifest.ts';
+
+/** Who is told of changes, and the namespaces that this process has to do with. */
+export class ChangeListeners {
+  readonly #listeners = new Set<ChangeListener>();
+  readonly #namespaces = new Set<string>();
+
+  /** Gives the function that ends it. */
+  add(listener: ChangeListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** A fill of this process may belong to the namespace, whether the database has it yet or not. */
+  know(namespace: string): void {
+    this.#namespaces.add(namespace);
+  }
+
+  namespaces(): string[] {
+    return [...this.#namespaces];
+  }
+
+  /** `key` absent: anything in the namespace may have changed. */
+  tell(namespace: string, key: string | undefined): void {
+    for (const listener of this.#listeners) listener(namespace, key);
+  }
+
+  tellPurge({ kind, value, namespace }: Pick<Purge, 'kind' | 'value' | 'namespace'>): void {
+    const key = kind === 'key' ? value : undefined;
+    for (const name of namespace === undefined ? this.#namespaces : [namespace])
+      this.tell(name, key);
+  }
+}
