@@ -1,10 +1,8 @@
-import { execFile } from 'node:child_process';
-import { tmpdir } from 'node:os';
-import { promisify } from 'node:util';
 import type { CallOptions } from '../body.ts';
-import { codeOf, messageOf, ProxyError } from '../errors.ts';
+import { messageOf, ProxyError } from '../errors.ts';
 import { discard } from './discard.ts';
 import type { Fetched, Fetcher, FetchRequest } from './fetcher.ts';
+import { askGoEnv } from './go-env.ts';
 import { type GoproxyEntry, type GoproxyList, parseGoproxyList } from './goproxy-list.ts';
 import type { Environment } from './http-proxy.ts';
 import { isRepeatable } from './with-retry.ts';
@@ -23,8 +21,6 @@ interface Upstream {
   readonly fetcher: Fetcher | (Fetcher & AsyncDisposable);
   readonly next: 'absent' | 'any';
 }
-
-const GO_ENV_MS = 5_000;
 
 /** Asks the places of a GOPROXY list in their order. The answer of the last one asked is handed on as it is. */
 export class UpstreamsFetcher implements Fetcher, AsyncDisposable {
@@ -71,38 +67,17 @@ export class UpstreamsFetcher implements Fetcher, AsyncDisposable {
   }
 }
 
-/**
- * The list of the go command on this machine: `go env GOPROXY`, or the variable GOPROXY where there is no go command.
- * The text is empty where neither says anything; `note` then tells why.
- */
-export async function goEnvList(
-  env: Environment,
-): Promise<{ readonly text: string; readonly note?: string | undefined }> {
-  try {
-    const { stdout } = await promisify(execFile)('go', ['env', 'GOPROXY'], {
-      timeout: GO_ENV_MS,
-      // A go.mod around us must not make the command fetch another toolchain first.
-      cwd: tmpdir(),
-      env: { ...env, GOTOOLCHAIN: 'local', GOWORK: 'off' },
-    });
-    return { text: stdout.trim() };
-  } catch (error) {
-    const why = codeOf(error) === 'ENOENT' ? 'there is no go command' : messageOf(error);
-    const text = env['GOPROXY']?.trim() ?? '';
-    return { text, note: text === '' ? `${why}, and the variable GOPROXY is not set` : undefined };
-  }
-}
-
 /** The list of a literal text, or of `go env` when it is `go-env`; what is wrong in the latter becomes a note. */
 export async function resolveGoproxyList(
   list: string,
   env: Environment,
 ): Promise<{ readonly list: GoproxyList; readonly origin: string }> {
   if (list !== 'go-env') return { list: parseGoproxyList(list), origin: 'the list' };
-  const { text, note } = await goEnvList(env);
-  const origin = note === undefined ? 'go env GOPROXY' : `go env GOPROXY (${note})`;
+  const { value, why } = await askGoEnv('GOPROXY', env);
+  const unset = value === '' ? ', and the variable GOPROXY is not set' : '';
+  const origin = why === undefined ? 'go env GOPROXY' : `go env GOPROXY (${why}${unset})`;
   try {
-    return { list: parseGoproxyList(text), origin };
+    return { list: parseGoproxyList(value), origin };
   } catch (error) {
     return { list: { entries: [], notes: [messageOf(error)] }, origin };
   }

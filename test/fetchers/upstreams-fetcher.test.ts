@@ -4,13 +4,10 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { ProxyError } from '../../src/errors.ts';
 import { FileFetcher } from '../../src/fetchers/file-fetcher.ts';
+import { askGoEnv, readGoEnv } from '../../src/fetchers/go-env.ts';
 import { parseGoproxyList } from '../../src/fetchers/goproxy-list.ts';
 import { OriginFetcher } from '../../src/fetchers/origin-fetcher.ts';
-import {
-  goEnvList,
-  resolveGoproxyList,
-  UpstreamsFetcher,
-} from '../../src/fetchers/upstreams-fetcher.ts';
+import { resolveGoproxyList, UpstreamsFetcher } from '../../src/fetchers/upstreams-fetcher.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { startOrigin, type TestOrigin } from './origins.ts';
 import { ask, base, failure, readText } from './requests.ts';
@@ -174,7 +171,7 @@ describe('UpstreamsFetcher', () => {
   });
 });
 
-describe('goEnvList', () => {
+describe('askGoEnv', () => {
   const fakeGo = async (folder: string, script: string): Promise<void> => {
     await writeFile(join(folder, 'go'), `#!/bin/sh\n${script}\n`);
     await chmod(join(folder, 'go'), 0o755);
@@ -187,19 +184,19 @@ describe('goEnvList', () => {
       '[ "$1 $2 $GOTOOLCHAIN" = "env GOPROXY local" ] && echo "a.example,direct"',
     );
     const env = { PATH: `${folder.path}:/usr/bin:/bin`, GOPROXY: 'other.example' };
-    expect(await goEnvList(env)).to.deep.equal({ text: 'a.example,direct' });
+    expect(await askGoEnv('GOPROXY', env)).to.deep.equal({ value: 'a.example,direct' });
   });
 
   it('takes the variable where there is no go command', async () => {
     await using folder = await tempFolder();
     const env = { PATH: folder.path, GOPROXY: 'b.example' };
-    expect((await goEnvList(env)).text).to.equal('b.example');
+    expect(await readGoEnv('GOPROXY', env)).to.equal('b.example');
   });
 
   it('takes the variable where the go command fails', async () => {
     await using folder = await tempFolder();
     await fakeGo(folder.path, 'exit 1');
-    expect((await goEnvList({ PATH: folder.path, GOPROXY: 'b.example' })).text).to.equal(
+    expect(await readGoEnv('GOPROXY', { PATH: folder.path, GOPROXY: 'b.example' })).to.equal(
       'b.example',
     );
   });
