@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Body } from '../body.ts';
 import { ProxyError } from '../errors.ts';
+import { exchangeOf } from './exchange.ts';
 
 /**
  * Copies a body to an answer whose fields are out, at the pace of the client. `size`: bytes announced; absent: none were.
@@ -20,6 +21,8 @@ export function sendBody(
   const settle = (error?: unknown): void => {
     if (done) return;
     done = true;
+    // Noted before the answer ends: the access log is written when it is out.
+    exchangeOf(res).bytes = sent;
     body.off('data', onData).off('end', onEnd).off('close', onBodyClose);
     res.off('drain', onDrain).off('close', onClientGone);
     if (error === undefined) {
@@ -54,8 +57,8 @@ export function sendBody(
       );
       return;
     }
-    if (!keepOpen) res.end();
     settle();
+    if (!keepOpen) res.end();
   };
   const onBodyClose = (): void =>
     settle(new ProxyError('integrity', 'send-body', `the body was closed after ${sent} bytes`));
