@@ -139,7 +139,9 @@ export class ChangeWriter {
     }
     this.#options.memory.endPurge(purge);
     metrics.count('purges_total', purge.kind);
-    this.#options.listeners.tellPurge(purge);
+    for (const namespace of Object.keys(response.jids)) {
+      this.#options.listeners.tellPurge({ ...purge, namespace });
+    }
     return response;
   }
 }

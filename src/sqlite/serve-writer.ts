@@ -62,20 +62,35 @@ export function serveRequests<Request, Response, Event = never>(
   close: () => Promise<void> = async () => {},
 ): Notify<Event> {
   const port = ownerPort();
-  const replies: Reply<Response>[] = [];
+  let replies: Reply<Response>[] = [];
+  let events: Event[] = [];
+  let isScheduled = false;
   const send = (): void => {
-    if (replies.length === 0) return;
-    port.postMessage({ replies: replies.splice(0) } satisfies FromThread<Response, never>);
+    isScheduled = false;
+    if (replies.length === 0 && events.length === 0) return;
+    port.postMessage({ replies, events } satisfies FromThread<Response, Event>);
+    replies = [];
+    events = [];
+  };
+  // What is said together (one committed group) goes back in one message.
+  const schedule = (): void => {
+    if (isScheduled) return;
+    isScheduled = true;
+    setImmediate(send);
   };
   const reply = (answer: Reply<Response>): void => {
-    // Promises that settle together (one committed group) go back in one message.
-    if (replies.push(answer) === 1) setImmediate(send);
+    replies.push(answer);
+    schedule();
   };
   const finish = async (): Promise<void> => {
-    await close();
-    await new Promise<void>((resolve) => setImmediate(resolve));
-    send();
-    port.close();
+    try {
+      await close();
+      // Answers of what closing settled are on their way through promises.
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    } finally {
+      send();
+      port.close();
+    }
   };
   port.on('message', (message: ToThread<Request>) => {
     if ('close' in message) return void finish();
@@ -87,7 +102,10 @@ export function serveRequests<Request, Response, Event = never>(
       );
     });
   });
-  return (event) => port.postMessage({ event } satisfies FromThread<never, Event>);
+  return (event) => {
+    events.push(event);
+    schedule();
+  };
 }
 
 function run<Request, Response>(

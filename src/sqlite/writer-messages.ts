@@ -10,7 +10,9 @@ export type Reply<Response> =
   | { readonly id: number; readonly value: Response }
   | { readonly id: number; readonly error: ErrorRecord };
 
-/** From the thread to its owner: answers, or something nobody asked for. */
-export type FromThread<Response, Event> =
-  | { readonly replies: readonly Reply<Response>[] }
-  | { readonly event: Event };
+/** From the thread to its owner: answers, and things that nobody asked for, which come first. */
+export interface FromThread<Response, Event> {
+  readonly replies: readonly Reply<Response>[];
+  /** Absent: none. */
+  readonly events?: readonly Event[] | undefined;
+}

@@ -143,10 +143,7 @@ export class WriterThread<Request, Response, Event = unknown> implements AsyncDi
   }
 
   #receive(message: FromThread<Response, Event>): void {
-    if ('event' in message) {
-      this.#options.onEvent?.(message.event);
-      return;
-    }
+    for (const event of message.events ?? []) this.#options.onEvent?.(event);
     for (const reply of message.replies) {
       this.#settle(reply.id, (waiter) => {
         if ('error' in reply) waiter.reject(fromErrorRecord(reply.error));
