@@ -53,7 +53,7 @@ async function buildRule(
   const stasher = await components.component<Stasher>('stasher', config.stash);
   const parts: RuleParts = {
     settings: config,
-    fetcher: new ChainFetcher(usable),
+    fetcher: new ChainFetcher(usable, { fallthrough: config.fallthrough }),
     stasher,
     pullThrough,
   };

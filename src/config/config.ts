@@ -28,6 +28,8 @@ export interface Rule {
   readonly namespace?: string | undefined;
   /** Names of fetchers, asked in this order; at least one. */
   readonly fetch: readonly string[];
+  /** `any`: the next fetcher is asked after any failure, not only a peer's. Absent: only where something is not found. */
+  readonly fallthrough?: 'any' | undefined;
   /** Name of a stasher. */
   readonly stash: string;
   readonly mode: 'sync';

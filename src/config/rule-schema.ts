@@ -31,6 +31,7 @@ function commonRule(): z.ZodObject {
     mode: z.literal('sync').default('sync'),
     network: z.literal('online').default('online'),
     freshness: z.enum(['strict', 'rfc']).default('strict'),
+    fallthrough: z.literal('any').optional(),
     private: z.boolean().default(false),
     preserveHost: z.boolean().default(false),
     honorClientReload: z.boolean().default(true),

@@ -4,6 +4,7 @@ import { endToEnd } from '../hop-by-hop.ts';
 import type { ProtocolRequest } from '../protocol/protocol.ts';
 import { forwardingFields, passesOn } from './forwarding.ts';
 import type { PublicAddress } from './public-address.ts';
+import { requestBody } from './request-body.ts';
 
 /** Fields that are said elsewhere in a `ProtocolRequest`, or answered by the edge itself. */
 const CONSUMED = new Set(['host', 'expect']);
@@ -37,7 +38,7 @@ export function toProtocolRequest(req: IncomingMessage, origin: RequestOrigin): 
     host: address.host,
     headers: clientFields(sent, trusted),
     forwarding: forwardingFields(sent, sender, address, nodeId),
-    body: hasBody(req) ? req : undefined,
+    body: hasBody(req) ? requestBody(req) : undefined,
     onlyIfCached: false,
   };
 }

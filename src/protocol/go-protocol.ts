@@ -26,6 +26,8 @@ export interface Sumdb {
   readonly name: string;
   /** Where it is asked. Absent: at the rule's own fetcher, below `/sumdb/<name>`. */
   readonly fetcher?: Fetcher | undefined;
+  /** Closed with the protocol. */
+  readonly owned?: AsyncDisposable | undefined;
 }
 
 export interface GoOptions {
@@ -38,15 +40,17 @@ export interface GoOptions {
  * A Go module proxy (https://go.dev/ref/mod#goproxy-protocol) that needs no go command: each artifact is fetched, streamed
  * and kept by itself, bytes pass untouched, an outage is never shown as absence.
  */
-export class GoProtocol implements Protocol {
+export class GoProtocol implements Protocol, AsyncDisposable {
   readonly name: string;
   readonly #parts: RuleParts;
   readonly #table: RouteTable;
   readonly #fetcher: Fetcher;
+  readonly #sumdbs: readonly Sumdb[];
 
   constructor(parts: RuleParts, options: GoOptions) {
     this.name = parts.settings.name;
     this.#parts = parts;
+    this.#sumdbs = options.sumdb;
     this.#table = goRouteTable({
       sumdb: options.sumdb.map(({ name }) => name),
       indexTtlMs: options.indexTtlMs,
@@ -71,6 +75,10 @@ export class GoProtocol implements Protocol {
       signal: options.signal,
     };
     return await pullThrough.answer(new TableResource(subject, request, found), supply);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { owned } of this.#sumdbs) await owned?.[Symbol.asyncDispose]();
   }
 }
 

@@ -58,13 +58,14 @@ export const goProtocolType: ComponentType<unknown, Protocol> = componentType({
     const databases = named.map(({ name, url }): Sumdb => {
       if (!url) return { name };
       const { clock, metrics } = context;
-      return {
-        name,
-        fetcher: withLimit(
-          new OriginFetcher({ name: `sumdb ${name}`, url, clock, metrics }),
-          limit,
-        ),
-      };
+      const origin = new OriginFetcher({
+        name: `sumdb ${name}`,
+        url,
+        clock,
+        metrics,
+        env: process.env,
+      });
+      return { name, fetcher: withLimit(origin, limit), owned: origin };
     });
     return new GoProtocol(context.service(RULE_PARTS), { sumdb: databases, indexTtlMs: listTtl });
   },
