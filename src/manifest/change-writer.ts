@@ -42,7 +42,7 @@ export class ChangeWriter {
     const { clock, metrics } = this.#options;
     this.#options.listeners.know(namespace);
     if (this.#options.memory.purges.refuses(namespace, key, entry.rule, baseJid))
-      return this.#refused();
+      return { outcome: 'purged' };
     const bytes = entryBytes(entry);
     if (!this.#options.writer.hasRoom(bytes)) {
       metrics.count('changes_dropped_total');
@@ -70,11 +70,11 @@ export class ChangeWriter {
       const written = this.#options.memory.written(put, response.jid, response.firstSeenAt);
       this.#options.follower.advance(namespace, response.jid, response.jid);
       if (put.refreshed) this.#options.onNumbered(written);
-      return put.purged ? this.#refused() : { outcome: 'committed', jid: response.jid };
+      return put.purged ? { outcome: 'purged' } : { outcome: 'committed', jid: response.jid };
     }
     this.#options.memory.undone(put);
     this.#options.listeners.tell(namespace, key);
-    return response.outcome === 'purged' ? this.#refused() : this.#dropped(response);
+    return response.outcome === 'purged' ? { outcome: 'purged' } : this.#dropped(response);
   }
 
   /** Removes a row that failed its checksum. */
@@ -83,11 +83,6 @@ export class ChangeWriter {
       ...{ op: 'delete', namespace, key, variant, changeId: randomUUID(), actor: 'checksum' },
       ...{ broken: true, at: this.#options.clock.now(), bytes: DELETE_BYTES },
     });
-  }
-
-  #refused(): CommitResult {
-    this.#options.metrics.count('stash_refused_total');
-    return { outcome: 'purged' };
   }
 
   #dropped(response: ChangeResponse & { readonly outcome: 'dropped' }): CommitResult {
@@ -120,7 +115,7 @@ export class ChangeWriter {
 
   /** In force from the call on; resolves once it is durable. Absent: the node stopped before. */
   async purge(purge: Purge): Promise<PurgeResponse | undefined> {
-    const { clock, metrics } = this.#options;
+    const { clock } = this.#options;
     if (purge.namespace !== undefined) this.#options.listeners.know(purge.namespace);
     const namespaces = this.#options.listeners.namespaces();
     this.#options.memory.beginPurge(purge, clock.now());
@@ -138,7 +133,6 @@ export class ChangeWriter {
       this.#options.follower.advance(namespace, jid, response.last[namespace] ?? jid);
     }
     this.#options.memory.endPurge(purge);
-    metrics.count('purges_total', purge.kind);
     for (const namespace of Object.keys(response.jids)) {
       this.#options.listeners.tellPurge({ ...purge, namespace });
     }
