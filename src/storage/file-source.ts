@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { BLOCK_SIZE } from '../body.ts';
 import { codeOf, ProxyError } from '../errors.ts';
+import { takeBlock } from './block-pool.ts';
 import type { BlockSource } from './verified-body.ts';
 
 /** Blocks of an open file; closing waits for a read under way. */
@@ -13,7 +14,7 @@ export class FileSource implements BlockSource {
   }
 
   async read(index: number, length: number): Promise<Buffer> {
-    const block = Buffer.allocUnsafeSlow(length);
+    const block = takeBlock(length);
     let filled = 0;
     while (filled < length) {
       const position = index * BLOCK_SIZE + filled;

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { BLOCK_SIZE, type CallOptions } from '../body.ts';
 import { kindOf, ProxyError } from '../errors.ts';
+import { takeBlock } from './block-pool.ts';
 import { MAX_TRIES } from './s3-client.ts';
 import type { S3Objects } from './s3-objects.ts';
 import type { BlockSource } from './verified-body.ts';
@@ -71,7 +72,7 @@ export class S3Source implements BlockSource {
   }
 
   async #take(length: number): Promise<Buffer> {
-    const block = Buffer.allocUnsafeSlow(length);
+    const block = takeBlock(length);
     let filled = 0;
     while (filled < length) {
       if (this.#rest.length === 0) {

@@ -2,6 +2,7 @@ import { addAbortSignal, Readable } from 'node:stream';
 import { BLOCK_SIZE, type Body, type ByteRange, type OpenOptions } from '../body.ts';
 import { kindOf, ProxyError } from '../errors.ts';
 import type { Opened, Stat } from './backend.ts';
+import { lendBlock } from './block-pool.ts';
 import { isBlockIntact } from './digest.ts';
 
 /** Where the blocks of one kept body come from. Asked for ascending blocks, one at a time. */
@@ -108,6 +109,7 @@ function streamOf(kept: KeptBody, reader: BlockReader, first: Buffer): Body {
       if (body.destroyed) return;
       const isLast = reader.isDone;
       if (!isLast) reader.readAhead();
+      lendBlock(block);
       body.push(block);
       if (isLast) body.push(null);
     } catch (error) {
