@@ -145,7 +145,7 @@ export class Filler {
     const kept = !supply.stasher.refusing;
     const stash = async (): Promise<void> => {
       try {
-        if (decision.keep === 'memory' && (await this.#hold(fill, draft))) return;
+        if (decision.keep === 'memory' && (await this.#hold(fill, draft, baseJid))) return;
         if (ask.entry && (await this.#unchanged(fill, draft, ask.entry))) return;
         await supply.stasher.stash({ draft, body: fill, baseJid });
       } catch (error) {
@@ -177,12 +177,12 @@ export class Filler {
   }
 
   // False: too large for memory, to be stored like any other.
-  async #hold(fill: Fill, draft: EntryDraft): Promise<boolean> {
+  async #hold(fill: Fill, draft: EntryDraft, baseJid: number): Promise<boolean> {
     const sealed = await fill.sealed;
     const { bytes } = fill;
     if (!bytes) return false;
     this.#options.cache.set(sealed.digest, bytes);
-    this.#options.manifest.hold({ ...draft, digest: sealed.digest, size: sealed.size });
+    this.#options.manifest.hold({ ...draft, digest: sealed.digest, size: sealed.size }, baseJid);
     return true;
   }
 
