@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Body } from '../body.ts';
 import { ProxyError } from '../errors.ts';
+import { recycle } from '../storage/block-pool.ts';
 import { exchangeOf } from './exchange.ts';
 
 /**
@@ -45,7 +46,7 @@ export function sendBody(
       return;
     }
     sent += chunk.length;
-    if (!res.write(chunk)) body.pause();
+    if (!res.write(chunk, (error) => void (error ?? recycle(chunk)))) body.pause();
   };
   const onDrain = (): void => {
     body.resume();
