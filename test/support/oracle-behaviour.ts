@@ -13,6 +13,8 @@ export interface Behaviour {
   readonly status?: number | undefined;
   /** Further fields; one named like a field of the origin's own takes its place. */
   readonly headers?: readonly HeaderLine[] | undefined;
+  /** Fields of the origin's own that are not sent. */
+  readonly omit?: readonly string[] | undefined;
   /** Bytes of the body. Absent: 1024. */
   readonly size?: number | undefined;
   /** Milliseconds, or a promise, before the head is sent. */
@@ -58,6 +60,7 @@ export function behaviourOf(query: URLSearchParams): Behaviour {
   const etag = query.get('etag');
   return {
     headers,
+    omit: query.getAll('omit'),
     status: number('status'),
     size: number('size'),
     delay: number('delay'),

@@ -44,7 +44,8 @@ export async function sendOracle(
     headers = headers.with('Content-Length', String(behaviour.declared ?? end - start));
   }
   const own = behaviour.headers ?? [];
-  headers = headers.without(...own.map(([field]) => field)).concat(new HeaderList(own));
+  const replaced = [...own.map(([field]) => field), ...(behaviour.omit ?? [])];
+  headers = headers.without(...replaced).concat(new HeaderList(own));
   response.writeHead(status ?? (range === undefined ? 200 : 206), headers.toRaw());
   if (empty || request.method === 'HEAD') return void response.end();
   response.flushHeaders();
