@@ -1,7 +1,7 @@
 import dns from 'node:dns';
 import { syncBuiltinESMExports } from 'node:module';
 import { isIP } from 'node:net';
-import { seedsInUse } from './support/random.ts';
+import { seedInUse } from './support/random.ts';
 
 const allowed = process.env['CAJE_TEST_NETWORK'] !== undefined;
 
@@ -11,13 +11,12 @@ if (!allowed) {
   syncBuiltinESMExports();
 }
 
-/** What mocha runs around each test: a failed one tells the seeds that replay it. */
+/** What mocha runs around each test: a failed one tells the seed that replays it. */
 export const mochaHooks: Mocha.RootHookObject = {
   afterEach(this: Mocha.Context) {
-    if (this.currentTest?.state !== 'failed') return;
-    for (const seed of seedsInUse()) {
-      process.stdout.write(`      seed ${seed}; replay with CAJE_TEST_SEED=${seed}\n`);
-    }
+    const seed = seedInUse();
+    if (this.currentTest?.state !== 'failed' || seed === undefined) return;
+    process.stdout.write(`      CAJE_TEST_SEED=${seed} replays what chance did here\n`);
   },
 };
 

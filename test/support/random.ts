@@ -2,19 +2,22 @@ import { randomInt } from 'node:crypto';
 
 const SEED_LIMIT = 2 ** 32;
 
-let used = new Set<number>();
+let chosen: number | undefined;
 
-/** Seeds of the generators made since the last call, so that a failed test can name them. */
-export function seedsInUse(): readonly number[] {
-  const seeds = [...used];
-  used = new Set();
-  return seeds;
+/** The seed of this run, where any was chosen so far. */
+export function seedInUse(): number | undefined {
+  return chosen;
 }
 
-/** The seed that `CAJE_TEST_SEED` names, else a new one; 0 to 2³² − 1. Throws for anything else in the variable. */
+/** The seed of this run: what `CAJE_TEST_SEED` names, else a new one; 0 to 2³² − 1. Throws for anything else in the variable. */
 export function chooseSeed(): number {
+  chosen ??= readSeed() ?? randomInt(SEED_LIMIT);
+  return chosen;
+}
+
+function readSeed(): number | undefined {
   const given = process.env['CAJE_TEST_SEED'];
-  if (given === undefined || given === '') return randomInt(SEED_LIMIT);
+  if (given === undefined || given === '') return undefined;
   const seed = Number(given);
   if (!Number.isInteger(seed) || seed < 0 || seed >= SEED_LIMIT) {
     throw new Error(`CAJE_TEST_SEED=${given}: expected a whole number from 0 to ${SEED_LIMIT - 1}`);
@@ -30,7 +33,6 @@ export class Random {
   constructor(seed: number = chooseSeed()) {
     this.seed = seed >>> 0;
     this.#state = this.seed;
-    used.add(this.seed);
   }
 
   /** 0 to 2³² − 1. */
