@@ -45,7 +45,7 @@ export const storeStasherType: ComponentType<unknown, Stasher> = componentType({
     // Met in this order: the pool, then the limit (so that waiting does not count), then the check.
     return wrapStasher(
       store,
-      withVerify(contentDigestCheck),
+      withVerify(contentDigestCheck, context),
       withTimeout(timeout),
       withPool(concurrent),
     );

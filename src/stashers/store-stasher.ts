@@ -61,9 +61,15 @@ export class StoreStasher implements Stasher {
 
   async #put(stashable: Stashable, options: CallOptions): Promise<Stat | undefined> {
     let cut: unknown;
-    stashable.body.sealed.catch((error: unknown) => {
-      cut = error;
-    });
+    let whole = false;
+    stashable.body.sealed.then(
+      () => {
+        whole = true;
+      },
+      (error: unknown) => {
+        cut = error;
+      },
+    );
     try {
       const stat = await this.#options.backend.put(stashable.body, options);
       if (this.#refusing) this.#options.log.info({}, 'the store takes bodies again');
@@ -78,7 +84,8 @@ export class StoreStasher implements Stasher {
         { err: messageOf(error), key: stashable.draft.key, kind },
         'a body was served but not kept',
       );
-      if (cut === undefined) {
+      // Nor does a caller that gave up on a body before it was whole, however slowly it came.
+      if (cut === undefined && (whole || options.signal?.aborted !== true)) {
         this.#refusing = true;
         this.#nextProbe = this.#options.clock.monotonic() + PROBE_MS;
       }

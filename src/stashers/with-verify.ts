@@ -1,6 +1,8 @@
 import { parseDictionary } from 'structured-headers';
 import { ProxyError } from '../errors.ts';
+import type { Logger } from '../log.ts';
 import type { EntryDraft } from '../manifest/entry.ts';
+import type { Metrics } from '../metrics.ts';
 import type { Incoming, Sealed } from '../storage/backend.ts';
 import { type StasherWrapper, withStash } from './stasher.ts';
 
@@ -10,13 +12,30 @@ export type BodyCheck = (
   sealed: Sealed,
 ) => Promise<string | undefined> | string | undefined;
 
+/** Where a check that failed is told. */
+export interface VerifyOptions {
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
 /** Nothing that fails the check is published: the body seems cut to the inner stasher. */
-export function withVerify(check: BodyCheck): StasherWrapper {
+export function withVerify(check: BodyCheck, { log, metrics }: VerifyOptions): StasherWrapper {
   return (inner) =>
     withStash(inner, async (stashable, options) => {
-      const sealed = verified(stashable.draft, stashable.body, check);
+      const { draft, body } = stashable;
+      let refused: ProxyError | undefined;
+      const sealed = verified(draft, body, check, (error) => {
+        refused = error;
+      });
       sealed.catch(() => undefined);
-      return await inner.stash({ ...stashable, body: sealedBy(stashable.body, sealed) }, options);
+      try {
+        return await inner.stash({ ...stashable, body: sealedBy(body, sealed) }, options);
+      } catch (error) {
+        if (refused === undefined || error !== refused) throw error;
+        metrics.count('stash_failed_total', refused.kind);
+        log.warn({ err: refused.message, key: draft.key }, 'a body was served but not kept');
+        return undefined;
+      }
     });
 }
 
@@ -36,11 +55,18 @@ export const contentDigestCheck: BodyCheck = (draft, sealed) => {
   }
 };
 
-async function verified(draft: EntryDraft, body: Incoming, check: BodyCheck): Promise<Sealed> {
+async function verified(
+  draft: EntryDraft,
+  body: Incoming,
+  check: BodyCheck,
+  refuse: (error: ProxyError) => void,
+): Promise<Sealed> {
   const sealed = await body.sealed;
   const problem = await check(draft, sealed);
-  if (problem !== undefined) throw new ProxyError('integrity', 'stasher.verify', problem);
-  return sealed;
+  if (problem === undefined) return sealed;
+  const error = new ProxyError('integrity', 'stasher.verify', problem);
+  refuse(error);
+  throw error;
 }
 
 function sealedBy(body: Incoming, sealed: Promise<Sealed>): Incoming {
