@@ -1,0 +1,52 @@
+import { SystemClock } from './clock.ts';
+import type { ComponentType } from './component.ts';
+import type { Config } from './config/config.ts';
+import { createContainer } from './container.ts';
+import { createControlHandlers } from './control-handlers.ts';
+import { ProxyError } from './errors.ts';
+import type { ControlHandler } from './http/control-socket.ts';
+import type { Logger } from './log.ts';
+import { openDataFolder } from './node-identity.ts';
+import type { Stasher } from './stashers/stasher.ts';
+import type { Backend } from './storage/backend.ts';
+import { TOKENS } from './tokens.ts';
+
+/** What the operator's commands do where no node runs. */
+export interface OfflineNode extends AsyncDisposable {
+  readonly handlers: Readonly<Record<string, ControlHandler>>;
+}
+
+export interface OfflineOptions {
+  readonly config: Config;
+  readonly types: readonly ComponentType[];
+  readonly plugins: Parameters<typeof createContainer>[0]['plugins'];
+  readonly log: Logger;
+}
+
+/** Opens the manifest and the stores that the rules keep in, without listening; writing takes the manifest's own lock. */
+export async function openOfflineNode(options: OfflineOptions): Promise<OfflineNode> {
+  const { config } = options;
+  const clock = new SystemClock();
+  const identity = openDataFolder(config.data);
+  const container = createContainer({ ...options, identity, clock, startDemo: noDemo });
+  await using stack = new AsyncDisposableStack();
+  stack.use(await container.getAsync(TOKENS.NodeDatabase));
+  const manifest = stack.use(await container.getAsync(TOKENS.Manifest));
+  const components = stack.use(await container.getAsync(TOKENS.Components));
+  const purger = await container.getAsync(TOKENS.Purger);
+  for (const { stash } of config.rules) await components.component<Stasher>('stasher', stash);
+  const handlers = createControlHandlers({
+    manifest,
+    purger,
+    metrics: container.get(TOKENS.Metrics),
+    backends: components.made<Backend>('backend'),
+    config,
+    clock,
+  });
+  const rest = stack.move();
+  return { handlers, [Symbol.asyncDispose]: async () => await rest.disposeAsync() };
+}
+
+async function noDemo(): Promise<URL> {
+  throw new ProxyError('internal', 'offline-node.demo', 'nothing is fetched where no node runs');
+}
