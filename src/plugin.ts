@@ -4,6 +4,9 @@ import type { ComponentType } from './component.ts';
 import { messageOf, ProxyError } from './errors.ts';
 import { TOKENS } from './tokens.ts';
 
+/** What a plug-in exports as `plugin`. */
+export type PluginModule = ContainerModule;
+
 /** A plug-in that binds these types: `export const plugin = definePlugin(myFetcherType)`. */
 export function definePlugin(...types: readonly ComponentType[]): ContainerModule {
   return new ContainerModule(({ bind }) => {

@@ -1,16 +1,15 @@
-import type { ContainerModule } from 'inversify';
 import { builtinTypes } from '../builtin-types.ts';
 import { type LoadedConfig, loadConfig } from '../config/load-config.ts';
-import { importPlugins, typesBoundBy } from '../plugin.ts';
+import { importPlugins, type PluginModule, typesBoundBy } from '../plugin.ts';
 
 /** A configuration with the plug-ins that it names. */
 export interface LoadedNode extends LoadedConfig {
-  readonly plugins: readonly ContainerModule[];
+  readonly plugins: readonly PluginModule[];
 }
 
 /** Loads what `--config`, CAJE_CONFIG, ./caje.yaml or the built-in default says. Throws `ConfigError`. */
 export async function loadNode(file: string | undefined): Promise<LoadedNode> {
-  const plugins: ContainerModule[] = [];
+  const plugins: PluginModule[] = [];
   const loaded = await loadConfig({
     file,
     env: process.env,

@@ -2,8 +2,10 @@ import { kindOf, messageOf, ProxyError } from '../errors.ts';
 import type { Fetched } from '../fetchers/fetcher.ts';
 import type { Entry } from '../manifest/entry.ts';
 import { Fills, type Flight } from '../stashers/fills.ts';
+import type { Sealed } from '../storage/backend.ts';
 import { isDigest } from '../storage/digest.ts';
 import { abortable } from './abortable.ts';
+import { forwardReason, replayOf, unsharedResponse } from './answers.ts';
 import { type Arrival, type Ask, drop, headOf, type Supply } from './arrival.ts';
 import { fetchedContent, fillContent, memoryContent, storedContent } from './contents.ts';
 import { Filler, type PullThroughOptions } from './filler.ts';
@@ -201,6 +203,9 @@ export class PullThrough {
         if (!arrival.fill.joinable) return undefined;
         if (!flight.leader && resource.variant(arrival.draft.vary) !== arrival.draft.variant)
           return undefined;
+        // Whole already, only not on record yet: that it was fetched a moment ago makes it no miss.
+        if (!flight.leader && arrival.kept && arrival.fill.whole)
+          return this.#early(resource, arrival);
         return {
           status: arrival.head.status,
           headers: resource.passed(arrival.head),
@@ -216,6 +221,21 @@ export class PullThrough {
         };
       }
     }
+  }
+
+  #early(resource: Resource, arrival: Arrival & { kind: 'filling' }): ProtocolResponse | undefined {
+    const { fill, draft } = arrival;
+    const now = this.#options.clock.now();
+    const { digest, size } = fill.whole as Sealed;
+    const entry: Entry = { ...draft, digest, size, firstSeenAt: now, storedAt: now, jid: 0 };
+    if (resource.judge(entry, now) !== 'fresh') return undefined;
+    return {
+      status: draft.status,
+      headers: resource.served(entry, now),
+      content: fill.bytes ? memoryContent(fill.bytes, digest) : fillContent(fill),
+      report: { phase: 'hit', ttl: Math.floor((draft.freshUntil - now) / 1000) },
+      selectable: draft.status === 200,
+    };
   }
 
   #join(resource: Resource, supply: Supply, ask: Ask, behind: boolean): Flight<Arrival> {
@@ -251,39 +271,4 @@ export class PullThrough {
     // The entry was confirmed or is stale, but its body is gone: only a whole answer helps.
     return await this.#fetchAlone(resource, supply, { ...ask, entry: undefined });
   }
-}
-
-// What varies, or has to be asked about each time, needs the protocol's eye.
-function replayOf({
-  namespace,
-  key,
-  digest,
-  size,
-  freshUntil,
-  policy,
-  vary,
-}: Entry): Replay | undefined {
-  if (vary.length > 0 || policy.alwaysRevalidate || !isDigest(digest)) return undefined;
-  const { receivedAt, initialAge } = policy;
-  return { namespace, key, digest, size, freshUntil, receivedAt, initialAge };
-}
-
-function forwardReason(entries: readonly Entry[], entry: Entry | undefined): ForwardReason {
-  if (entry) return 'stale';
-  return entries.length > 0 ? 'vary-miss' : 'uri-miss';
-}
-
-function unsharedResponse(
-  resource: Pick<Resource, 'passed'>,
-  fetched: Fetched,
-  head: Head,
-  report: CacheReport,
-): ProtocolResponse {
-  return {
-    status: head.status,
-    headers: resource.passed(head),
-    content: fetchedContent(fetched),
-    report,
-    selectable: false,
-  };
 }

@@ -41,6 +41,7 @@ export class Fill implements Incoming {
   #clients = 0;
   #keepers = 0;
   #over = false;
+  #whole: Sealed | undefined;
   #keepFailed!: (error: ProxyError) => void;
 
   constructor(fetched: Fetched, options: FillOptions) {
@@ -80,6 +81,11 @@ export class Fill implements Incoming {
 
   get bytes(): Buffer | undefined {
     return this.#spool.bytes;
+  }
+
+  /** What the body was sealed as. Absent: it is still growing, or was cut. */
+  get whole(): Sealed | undefined {
+    return this.#whole;
   }
 
   /** Bytes received. */
@@ -138,6 +144,7 @@ export class Fill implements Incoming {
         this.#abort.signal,
       );
       await this.#spool.seal();
+      this.#whole = sealed;
       return sealed;
     } catch (error) {
       const failure = asProxyError(error);

@@ -1,0 +1,43 @@
+import type { Fetched } from '../fetchers/fetcher.ts';
+import type { Entry } from '../manifest/entry.ts';
+import { isDigest } from '../storage/digest.ts';
+import { fetchedContent } from './contents.ts';
+import type { CacheReport, ForwardReason, ProtocolResponse, Replay } from './protocol.ts';
+import type { Head, Resource } from './resource.ts';
+
+/** What lets an edge repeat a hit. Absent: what varies, or has to be asked about each time, needs the protocol's eye. */
+export function replayOf({
+  namespace,
+  key,
+  digest,
+  size,
+  freshUntil,
+  policy,
+  vary,
+}: Entry): Replay | undefined {
+  if (vary.length > 0 || policy.alwaysRevalidate || !isDigest(digest)) return undefined;
+  const { receivedAt, initialAge } = policy;
+  return { namespace, key, digest, size, freshUntil, receivedAt, initialAge };
+}
+
+/** Why a request goes forward, given what is kept under its key and what of that fits. RFC 9211 §2.2. */
+export function forwardReason(entries: readonly Entry[], entry: Entry | undefined): ForwardReason {
+  if (entry) return 'stale';
+  return entries.length > 0 ? 'vary-miss' : 'uri-miss';
+}
+
+/** An answer that goes to one client and is not kept. */
+export function unsharedResponse(
+  resource: Pick<Resource, 'passed'>,
+  fetched: Fetched,
+  head: Head,
+  report: CacheReport,
+): ProtocolResponse {
+  return {
+    status: head.status,
+    headers: resource.passed(head),
+    content: fetchedContent(fetched),
+    report,
+    selectable: false,
+  };
+}
