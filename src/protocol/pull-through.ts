@@ -1,5 +1,4 @@
 import { kindOf, messageOf, ProxyError } from '../errors.ts';
-import type { Fetched } from '../fetchers/fetcher.ts';
 import type { Entry } from '../manifest/entry.ts';
 import { Fills, type Flight } from '../stashers/fills.ts';
 import type { Sealed } from '../storage/backend.ts';
@@ -7,10 +6,10 @@ import { isDigest } from '../storage/digest.ts';
 import { abortable } from './abortable.ts';
 import { forwardReason, replayOf, unsharedResponse } from './answers.ts';
 import { type Arrival, type Ask, drop, headOf, type Supply } from './arrival.ts';
-import { fetchedContent, fillContent, memoryContent, storedContent } from './contents.ts';
+import { fillContent, memoryContent, storedContent } from './contents.ts';
 import { Filler, type PullThroughOptions } from './filler.ts';
-import type { CacheReport, Content, ForwardReason, ProtocolResponse, Replay } from './protocol.ts';
-import type { Head, Resource } from './resource.ts';
+import type { CacheReport, Content, ForwardReason, ProtocolResponse } from './protocol.ts';
+import type { Resource } from './resource.ts';
 
 /** Rounds in which a waiter may find that what came is not for it, before it fetches for itself. */
 const MAX_ROUNDS = 3;
