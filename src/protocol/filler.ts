@@ -50,7 +50,9 @@ export class Filler {
     let fetched: Fetched;
     try {
       // Without the client's signal: whoever asked first may leave, the others stay.
-      fetched = await supply.fetcher.fetch(resource.request(entry));
+      fetched = await supply.fetcher.fetch(
+        ask.own ? resource.ownRequest() : resource.request(entry),
+      );
     } catch (error) {
       end();
       if (entry && resource.mayServeStale(entry, clock.now()))
@@ -125,8 +127,11 @@ export class Filler {
   ): Arrival {
     const { fetched, head, baseJid } = arrived;
     const decision = resource.decide(head);
+    // What was there once is not hidden behind a word that it is not: the first copy's digest still counts.
+    const hides = ask.pinned !== undefined && head.status !== 200;
     if (
       decision.keep === 'no' ||
+      hides ||
       !supply.stasher.bodies ||
       tooLarge(head, this.#options.maxBodyBytes)
     ) {

@@ -56,11 +56,17 @@ export class HttpResource implements Resource {
   }
 
   request(entry: Entry | undefined): FetchRequest {
-    const { method, target, publicUrl, forwarding, body, host } = this.#request;
-    const headers = entry ? validationHeaders(entry, this.#headers) : this.#headers;
-    const forGet = this.onMiss !== 'forward' || entry !== undefined;
+    return this.#toSend('GET', validationHeaders(entry, this.#headers));
+  }
+
+  ownRequest(): FetchRequest {
+    return this.#toSend(this.#request.method, this.#headers);
+  }
+
+  #toSend(method: string, headers: HeaderList): FetchRequest {
+    const { target, publicUrl, forwarding, body, host } = this.#request;
     return {
-      method: forGet && method === 'HEAD' ? 'GET' : method,
+      method,
       path: target,
       publicUrl,
       headers: headers.concat(forwarding),

@@ -67,25 +67,25 @@ export class PullThrough {
     const ask: Ask = {
       // An entry that may be used but was not: its body is gone, and only a whole answer heals that.
       entry: verdict === 'revalidate' ? entry : undefined,
-      pinned: resource.immutable ? entry?.digest : undefined,
+      pinned: resource.immutable && entry?.status === 200 ? entry.digest : undefined,
       vary: entries[0]?.vary ?? [],
       reason,
     };
-    if (!entry && resource.onMiss === 'alone') return await this.#fetchAlone(resource, supply, ask);
+    if (!entry && resource.onMiss === 'alone')
+      return await this.#fetchAlone(resource, supply, { ...ask, own: true });
     return await this.#fetchShared(resource, supply, ask);
   }
 
   /** Passes a request on by itself: nothing is looked up, shared or kept. */
   async forward(
-    resource: Pick<Resource, 'request' | 'passed'>,
+    resource: Pick<Resource, 'ownRequest' | 'passed'>,
     supply: Supply,
     reason: ForwardReason,
     phase: 'bypass' | 'miss' = 'bypass',
   ): Promise<ProtocolResponse> {
     const requestedAt = this.#options.clock.now();
-    const fetched = await supply.fetcher.fetch(resource.request(undefined), {
-      signal: supply.signal,
-    });
+    const { signal } = supply;
+    const fetched = await supply.fetcher.fetch(resource.ownRequest(), { signal });
     const head = headOf(fetched, requestedAt, this.#options.clock.now());
     const report: CacheReport = {
       phase,

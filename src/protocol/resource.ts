@@ -44,8 +44,10 @@ export interface Resource {
   judge(entry: Entry, now: number): EntryUse;
   /** Whether the entry may be used although the upstream failed. */
   mayServeStale(entry: Entry, now: number): boolean;
-  /** What to send; conditional on the entry where one is given. */
+  /** What to send for a whole answer, whoever asks for it; conditional on the entry where one is given. */
   request(entry: Entry | undefined): FetchRequest;
+  /** What to send for this client alone: its own method, conditions and range. */
+  ownRequest(): FetchRequest;
   decide(head: Head): Decision;
   freshen(entry: Entry, head: Head): Freshened;
   /** Fields of an answer from the store. */

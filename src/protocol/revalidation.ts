@@ -54,15 +54,15 @@ const TIMES = ['date', 'age', 'expires', 'cache-control'] as const;
 
 /**
  * Fields of the request that asks whether a stored answer still holds: the client's, with its conditions and Range
- * replaced by the entry's own validators, byte for byte. RFC 9111 §4.3.1.
+ * replaced by the entry's own validators, byte for byte. RFC 9111 §4.3.1. Without an entry: that asks for the whole.
  */
 export function validationHeaders(
-  entry: Pick<Entry, 'headers'>,
+  entry: Pick<Entry, 'headers'> | undefined,
   requestHeaders: HeaderList,
 ): HeaderList {
   let headers = requestHeaders.without(...CONDITIONS);
-  const tag = entry.headers.getAll('etag')[0];
-  const date = entry.headers.getAll('last-modified')[0];
+  const tag = entry?.headers.getAll('etag')[0];
+  const date = entry?.headers.getAll('last-modified')[0];
   if (tag) headers = headers.append('If-None-Match', tag);
   if (date) headers = headers.append('If-Modified-Since', date);
   return headers;

@@ -67,13 +67,21 @@ export class TableResource implements Resource {
   }
 
   request(entry: Entry | undefined): FetchRequest {
-    const { method, publicUrl, forwarding } = this.#request;
+    // Absence is asked about anew: a confirmed one would live as long as what it is the absence of.
+    return this.#toSend('GET', entry?.status === 200 ? entry : undefined);
+  }
+
+  ownRequest(): FetchRequest {
+    return this.#toSend(this.#request.method, undefined);
+  }
+
+  #toSend(method: string, entry: Entry | undefined): FetchRequest {
+    const { publicUrl, forwarding } = this.#request;
     // The bytes are shared by all clients, so none of them chooses their coding.
     const base = new HeaderList([['Accept-Encoding', 'identity']]);
-    const headers = entry ? validationHeaders(entry, base) : base;
-    const whole = entry !== undefined || this.onMiss !== 'forward';
+    const headers = validationHeaders(entry, base);
     return {
-      method: whole ? 'GET' : method,
+      method,
       path: upstreamPath(this.#found.key),
       publicUrl,
       headers: headers.concat(forwarding),

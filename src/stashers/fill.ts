@@ -74,9 +74,9 @@ export class Fill implements Incoming {
     );
   }
 
-  /** False: the first bytes are gone or the body was cut, so nobody new may read it. */
+  /** False: the first bytes are gone, or the body was cut or given up, so nobody new may read it. */
   get joinable(): boolean {
-    return this.#spool.joinable;
+    return this.#spool.joinable && !this.#abort.signal.aborted;
   }
 
   get bytes(): Buffer | undefined {

@@ -244,6 +244,19 @@ describe('Fill', () => {
     expect(metrics.value('fills_abandoned_total')).to.equal(1);
   });
 
+  it('lets nobody join from the moment it is given up', async () => {
+    const source = new PassThrough();
+    const one = fill(source, [['Content-Length', String(100 * MIB)]]);
+    const client = one.openForClient();
+    source.write(randomBytes(MIB));
+    while (one.received < MIB) await tick();
+    const joinable = new Promise<boolean>((resolve) => {
+      client.once('close', () => resolve(one.joinable));
+    });
+    client.destroy();
+    expect(await joinable).to.equal(false);
+  });
+
   it('goes on after its last client left when the rest is small', async () => {
     const bytes = randomBytes(9 * MIB);
     const source = new PassThrough();

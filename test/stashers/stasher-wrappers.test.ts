@@ -62,8 +62,9 @@ describe('withPool', () => {
   it('keeps no more bodies at a time than it may, and all of them in the end', async () => {
     const { stasher, backend } = await open('memory', () => [withPool(2)]);
     backend.hold();
-    const kept = Array.from({ length: 5 }, async (_, i) =>
-      stasher.stash(stashable(`k${i}`, incomingOf(BYTES))),
+    const kept = Array.from(
+      { length: 5 },
+      async (_, i) => await stasher.stash(stashable(`k${i}`, incomingOf(BYTES))),
     );
     await until(() => backend.asked === 2);
     for (let round = 0; round < 20; round++) await tick();
