@@ -16,9 +16,6 @@ import { startNginxCache } from './support/start-nginx.ts';
 import { startScript } from './support/start-script.ts';
 import { untilHit } from './support/until-hit.ts';
 
-const BYTES = 256 * 1024;
-/** The origin holds the rest of a body back for so long: who waits for the whole is seen. */
-const PAUSE_MS = 10;
 const DIRECT_TARGET_MS = 1;
 const PEER_TARGET_MS = 2;
 const WARM_UP = 100;
@@ -40,7 +37,7 @@ export const firstByte: Bench = {
   name: 'first-byte',
   question:
     'Milliseconds until the first byte of a body that the node does not have: later than from the origin itself, and through a peer later than from the origin by one node.',
-  settings: { requests: '400' },
+  settings: { requests: '400', bytes: '262144', pause: '10' },
   run,
 };
 
@@ -77,11 +74,14 @@ async function run(settings: Settings): Promise<readonly Row[]> {
     peer: far,
     warm: far,
   };
+  const bytes = numberOf(settings, 'bytes');
+  // The origin holds the rest of a body back for so long: who waits for the whole is seen.
+  const pauseMs = numberOf(settings, 'pause');
   const times: Record<Way, number[]> = { direct: [], caje: [], nginx: [], peer: [], warm: [] };
   const ways = Object.keys(times) as Way[];
   for (let at = 0; at < WARM_UP + numberOf(settings, 'requests'); at++) {
     for (const way of ways) {
-      const path = `/first/${BYTES}/${PAUSE_MS}/${way}-${at}`;
+      const path = `/first/${bytes}/${pauseMs}/${way}-${at}`;
       if (way === 'warm') await untilHit(near, path);
       await delay(REST_MS);
       const { firstByteMs } = expectOk(await clients[way].get(path), path);

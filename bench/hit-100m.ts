@@ -17,6 +17,7 @@ import { startNginxCache } from './support/start-nginx.ts';
 import type { Server } from './support/start-process.ts';
 import { startScript } from './support/start-script.ts';
 import { expectHit } from './support/until-hit.ts';
+import { wrk } from './support/wrk.ts';
 
 const BYTES = 100_000_000;
 const MB = 1_000_000;
@@ -28,7 +29,10 @@ interface Peer {
   readonly server: Server;
   readonly path: string;
   readonly target?: number | undefined;
+  /** By wrk. */
   readonly speed: number[];
+  /** By a client that takes up to 1 MiB with each read and looks at nothing. */
+  readonly drained: number[];
   readonly perCpuSecond: number[];
   cpu: number;
 }
@@ -37,8 +41,8 @@ interface Peer {
 export const hit100m: Bench = {
   name: 'hit-100m',
   question:
-    'Hits of 100 MB one after another on one connection, in MB per second, with and without block verification, beside nginx proxy_cache (and a bare file reader).',
-  settings: { rounds: '5', hits: '10' },
+    'Hits of 100 MB in MB per second of wall time, one server process, loaded by wrk, with and without block verification, beside nginx proxy_cache and a bare file reader. `drained`: one connection, read 1 MiB at a time.',
+  settings: { rounds: '5', seconds: '3', connections: '1', drains: '5' },
   run,
 };
 
@@ -61,74 +65,79 @@ async function run(settings: Settings): Promise<readonly Row[]> {
   );
   const reader = stack.use(await startScript('bare-reader', [file]));
   const nginx = stack.use(await startNginxCache(join(folder, 'nginx'), origin.url));
-  const nginxCopy = stack.use(
-    await startNginxCache(join(folder, 'nginx-copy'), origin.url, { sendfile: 'off' }),
-  );
   const verified = stack.use(await startCaje({ folder: join(folder, 'verified'), fetcher }));
   const plain = stack.use(
     await startCaje({ folder: join(folder, 'plain'), fetcher, verify: false }),
   );
-  const empty = { speed: [], perCpuSecond: [], cpu: 0 };
+  const empty = { speed: [], drained: [], perCpuSecond: [], cpu: 0 };
   const peers: Peer[] = [
     { peer: 'nginx', server: nginx, path },
     { peer: 'caje', server: verified, path, target: VERIFIED_TARGET },
     { peer: 'caje, verify: false', server: plain, path, target: PLAIN_TARGET },
     { peer: 'bare reader, verified', server: reader, path: '/verified' },
     { peer: 'bare reader', server: reader, path: '/plain' },
-    { peer: 'nginx, sendfile off', server: nginxCopy, path },
   ].map((peer) => ({ ...peer, ...structuredClone(empty) }));
   for (const { server, peer } of peers.filter((candidate) => candidate.path === path)) {
     expectOk(await getOnce(server.url, path), path);
     await settle(server.pid);
     expectHit(await getOnce(server.url, path, checkPiece), `${path} of ${peer}`);
   }
-  for (let round = -1; round < numberOf(settings, 'rounds'); round++) {
-    for (const peer of peers) await measure(peer, numberOf(settings, 'hits'), round < 0);
+  for (const { server, path: asked } of peers) await drain(server.url + asked, 2);
+  for (let round = 0; round < numberOf(settings, 'rounds'); round++) {
+    for (const peer of peers) await measure(peer, settings);
   }
   return peers.flatMap((peer) => rowsOf(peer, peers[0] as Peer));
 }
 
-async function measure(peer: Peer, hits: number, isWarmUp: boolean): Promise<void> {
-  const { server, path } = peer;
-  const client = await KeepAliveClient.connect(server.url);
+async function measure(peer: Peer, settings: Settings): Promise<void> {
+  const { server } = peer;
+  const url = server.url + peer.path;
+  const connections = numberOf(settings, 'connections');
   const before = cpuSeconds(server.pid);
-  const startedAt = performance.now();
-  for (let hit = 0; hit < (isWarmUp ? 2 : hits); hit++) {
-    const { bytes } = expectOk(await client.get(path), path);
-    if (bytes !== BYTES) throw new Error(`${peer.peer} sent ${bytes} bytes of ${BYTES}`);
-  }
-  const seconds = (performance.now() - startedAt) / 1000;
-  client.close();
+  const { bytes, seconds } = await wrk({
+    url,
+    connections,
+    seconds: numberOf(settings, 'seconds'),
+  });
   const used = cpuSeconds(server.pid) - before;
-  if (isWarmUp) return;
   peer.cpu += used;
-  peer.speed.push((hits * BYTES) / MB / seconds);
-  peer.perCpuSecond.push((hits * BYTES) / MB / used);
+  peer.speed.push(bytes / MB / seconds);
+  peer.perCpuSecond.push(bytes / MB / used);
+  peer.drained.push(await drain(url, numberOf(settings, 'drains')));
 }
 
-function rowsOf({ peer, speed, perCpuSecond, cpu, target }: Peer, reference: Peer): Row[] {
-  const isReference = peer === reference.peer;
+/** MB per second. */
+async function drain(url: string, times: number): Promise<number> {
+  const { origin, pathname } = new URL(url);
+  const client = await KeepAliveClient.connect(origin);
+  const startedAt = performance.now();
+  for (let time = 0; time < times; time++) {
+    const { bytes } = expectOk(await client.get(pathname), pathname);
+    if (bytes !== BYTES) throw new Error(`${url} gave ${bytes} bytes of ${BYTES}`);
+  }
+  client.close();
+  return (times * BYTES) / MB / ((performance.now() - startedAt) / 1000);
+}
+
+function rowsOf(of: Peer, nginx: Peer): Row[] {
+  const { peer, cpu, target } = of;
+  const row = (figure: string, key: 'speed' | 'perCpuSecond' | 'drained'): Row => ({
+    peer,
+    figure,
+    rounds: of[key],
+    ...(of !== nginx && { comparison: { what: '× nginx', value: ratio(of[key], nginx[key]) } }),
+  });
+  const speed = row('MB/s', 'speed');
   return [
     {
-      peer,
-      figure: 'MB/s',
-      rounds: speed,
+      ...speed,
       cpuSeconds: cpu,
-      ...(!isReference && {
-        comparison: {
-          what: '× nginx',
-          value: ratio(speed, reference.speed),
-          ...(target !== undefined && { target: { atLeast: target } }),
-        },
-      }),
+      ...(speed.comparison &&
+        target !== undefined && {
+          comparison: { ...speed.comparison, target: { atLeast: target } },
+        }),
     },
-    {
-      peer,
-      figure: 'MB/CPU s',
-      rounds: perCpuSecond,
-      ...(!isReference && {
-        comparison: { what: '× nginx', value: ratio(perCpuSecond, reference.perCpuSecond) },
-      }),
-    },
+    row('MB/CPU s', 'perCpuSecond'),
+    row('MB/s drained', 'drained'),
   ];
 }

@@ -3,8 +3,8 @@ import { cpuSeconds } from './process-tree.ts';
 
 const LOOK_EVERY_MS = 250;
 const QUIET_LOOKS = 4;
-/** One tick of the kernel's clock per look is what an idle server may use. */
-const QUIET_SECONDS = 0.011;
+/** Two ticks of the kernel's clock per look: what an idle server may use, also one that is being profiled. */
+const QUIET_SECONDS = 0.021;
 const LONGEST_MS = 60_000;
 
 /** Waits until a server has done what it does behind its answers: until it has used no CPU for a second. */

@@ -63,7 +63,7 @@ export async function startCaje(options: CajeOptions): Promise<CajeServer> {
     cwd: folder,
     env: {
       ...(profile !== undefined && {
-        NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profile}`,
+        NODE_OPTIONS: `--cpu-prof --cpu-prof-interval=5000 --cpu-prof-dir=${profile}`,
       }),
     },
     urlIn: (line) => {

@@ -12,13 +12,11 @@ export interface NginxOptions {
   readonly server: string;
   /** What stands before it in the `http` block. */
   readonly http?: string | undefined;
-  /** `off`: bodies are read and written. Absent: `on`, as Debian's package has it. */
-  readonly sendfile?: 'on' | 'off' | undefined;
 }
 
 const PATH_WITH_SBIN = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;
 
-/** Starts nginx in the foreground with one worker process, no access log, on a free port of the loopback. */
+/** Starts nginx in the foreground with one worker process and no access log, on a free port of the loopback. */
 export async function startNginx(options: NginxOptions): Promise<Server> {
   const { folder } = options;
   await mkdir(folder, { recursive: true });
@@ -34,11 +32,7 @@ export async function startNginx(options: NginxOptions): Promise<Server> {
 }
 
 /** nginx as a cache on disk (`proxy_cache`) before an origin, with kept connections to it. */
-export async function startNginxCache(
-  folder: string,
-  originUrl: string,
-  options: Pick<NginxOptions, 'sendfile'> = {},
-): Promise<Server> {
+export async function startNginxCache(folder: string, originUrl: string): Promise<Server> {
   const http = `
   proxy_cache_path ${join(folder, 'cache')} levels=1:2 keys_zone=bench:64m max_size=40g inactive=1d use_temp_path=off;
   upstream origin { server ${new URL(originUrl).host}; keepalive 64; keepalive_requests 1000000000; }`;
@@ -56,7 +50,7 @@ export async function startNginxCache(
       proxy_max_temp_file_size 0;
       add_header X-Cache $upstream_cache_status;
     }`;
-  return await startNginx({ folder, http, server, ...options });
+  return await startNginx({ folder, http, server });
 }
 
 /**
@@ -75,7 +69,7 @@ export async function startNginxOrigin(folder: string, pathBytes: number): Promi
   return await startNginx({ folder, server });
 }
 
-function configuration({ folder, http, server, sendfile }: NginxOptions, port: number): string {
+function configuration({ folder, http, server }: NginxOptions, port: number): string {
   const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
     .map((kind) => `  ${kind}_temp_path ${join(folder, kind)};`)
     .join('\n');
@@ -89,7 +83,7 @@ error_log stderr error;
 events { worker_connections 8192; }
 http {
   access_log off;
-  sendfile ${sendfile ?? 'on'};
+  sendfile on;
   tcp_nopush off;
   keepalive_timeout 65;
   keepalive_requests 1000000000;
