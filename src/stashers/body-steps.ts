@@ -5,6 +5,7 @@ import gen from 'stream-chain/gen.js';
 import type { Body } from '../body.ts';
 import { ProxyError } from '../errors.ts';
 import type { Sealed } from '../storage/backend.ts';
+import { SMALL_BODY } from '../storage/small-body.ts';
 import { BodyHash } from './body-hash.ts';
 
 /** What a body is checked against on its way. */
@@ -19,6 +20,8 @@ export interface BodyChecks {
 
 type Step = (piece: Buffer) => Buffer;
 
+const BYTES = { readableObjectMode: false, writableObjectMode: false } as const;
+
 /**
  * Leads a body through its steps (count, limit, SHA-256 of each block and of the whole, verification) into `take`, which may
  * hold it back by a promise. Resolves with the digests of a body that is whole; rejects with `integrity` for a wrong length or
@@ -28,7 +31,6 @@ export async function passBody(
   body: Body,
   checks: BodyChecks,
   take: (piece: Buffer) => Promise<void> | undefined,
-  signal: AbortSignal,
 ): Promise<Sealed> {
   const hash = new BodyHash();
   let size = 0;
@@ -45,12 +47,11 @@ export async function passBody(
     hash.update(piece);
     return piece;
   };
-  await pipeline(
-    body,
-    asStream(gen(count, limit, digest), { readableObjectMode: false, writableObjectMode: false }),
-    sink(take),
-    { signal },
-  );
+  const steps = [count, limit, digest];
+  // A body announced to be small is a piece or two: streams of its own would cost more than everything else about it.
+  if (checks.expectedSize !== undefined && checks.expectedSize <= SMALL_BODY)
+    await drain(body, steps, take);
+  else await pipeline(body, asStream(gen(...steps), BYTES), sink(take));
   if (checks.expectedSize !== undefined && size !== checks.expectedSize)
     throw new ProxyError(
       'integrity',
@@ -68,6 +69,40 @@ export async function passBody(
     );
   }
   return sealed;
+}
+
+// As the pipeline does: the first failure destroys the body, and a body that closes before its end has failed.
+async function drain(
+  body: Body,
+  steps: readonly Step[],
+  take: (piece: Buffer) => Promise<void> | undefined,
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  let whole = false;
+  body.on('data', (piece: Buffer) => {
+    try {
+      const wait = take(steps.reduce((bytes, step) => step(bytes), piece));
+      if (!wait) return;
+      body.pause();
+      wait.then(
+        () => body.resume(),
+        (error: Error) => body.destroy(error),
+      );
+    } catch (error) {
+      body.destroy(error as Error);
+    }
+  });
+  body.once('end', () => {
+    whole = true;
+    resolve();
+  });
+  body.once('error', reject);
+  body.once('close', () => {
+    if (!whole) reject(new ProxyError('upstream', 'body.drain', 'the body was cut short'));
+  });
+  if (body.destroyed)
+    reject(body.errored ?? new ProxyError('upstream', 'body.drain', 'the body was cut short'));
+  await promise;
 }
 
 function sink(take: (piece: Buffer) => Promise<void> | undefined): Writable {

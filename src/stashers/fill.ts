@@ -36,16 +36,18 @@ export class Fill implements Incoming {
   /** SHA-256 in hex once the body is whole; absent when it was cut. Never rejects. */
   readonly sealedDigest: Promise<string | undefined>;
   readonly #spool: Spool;
-  readonly #abort = new AbortController();
+  readonly #body: Body;
   readonly #metrics: Metrics;
   #clients = 0;
   #keepers = 0;
   #over = false;
+  #gaveUp = false;
   #whole: Sealed | undefined;
   #keepFailed!: (error: ProxyError) => void;
 
   constructor(fetched: Fetched, options: FillOptions) {
     this.#metrics = options.metrics;
+    this.#body = fetched.body;
     this.expectedSize = contentLength(fetched);
     const verified = fetched.promisedDigest !== undefined || options.pinned !== undefined;
     const kept = new Promise<never>((_, reject) => {
@@ -76,7 +78,7 @@ export class Fill implements Incoming {
 
   /** False: the first bytes are gone, or the body was cut or given up, so nobody new may read it. */
   get joinable(): boolean {
-    return this.#spool.joinable && !this.#abort.signal.aborted;
+    return this.#spool.joinable && !this.#gaveUp;
   }
 
   get bytes(): Buffer | undefined {
@@ -141,7 +143,6 @@ export class Fill implements Incoming {
           onMismatch: (found, wanted) => options.onMismatch?.(promised.kind, found, wanted),
         },
         (piece) => this.#take(piece, options.maxBytes),
-        this.#abort.signal,
       );
       await this.#spool.seal();
       this.#whole = sealed;
@@ -171,7 +172,8 @@ export class Fill implements Incoming {
     if (this.joinable && this.#worthFinishing()) return;
     this.#over = true;
     this.#metrics.count('fills_abandoned_total');
-    this.#abort.abort(new ProxyError('aborted', 'fill.run', 'the last client left'));
+    this.#gaveUp = true;
+    this.#body.destroy(new ProxyError('aborted', 'fill.run', 'the last client left'));
   }
 
   #worthFinishing(): boolean {

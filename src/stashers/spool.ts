@@ -1,11 +1,9 @@
 import type { Body, OpenOptions } from '../body.ts';
 import { ProxyError } from '../errors.ts';
+import { SMALL_BODY } from '../storage/small-body.ts';
 import { PieceWindow } from './piece-window.ts';
 import type { SpoolFile, SpoolFolder } from './spool-folder.ts';
 import { SpoolFollower, type SpoolSource } from './spool-follower.ts';
-
-/** Bodies up to this many bytes never touch a file: they are kept whole in memory. */
-export const SMALL_BODY: number = 64 * 1024;
 
 /** Newest bytes kept in memory for readers at the live edge. */
 const WINDOW = 1024 * 1024;

@@ -42,9 +42,34 @@ export class StoreStasher implements Stasher {
 
   async stash(stashable: Stashable, options: CallOptions = {}): Promise<Stashed | undefined> {
     if (!this.#mayTry()) return undefined;
-    const stat = await this.#put(stashable, options);
-    if (!stat) return undefined;
-    const { draft, body, baseJid } = stashable;
+    const held = this.#holdBody(stashable);
+    try {
+      const stat = await this.#put(stashable, options);
+      return stat && this.#record(stat, stashable);
+    } finally {
+      held.end();
+    }
+  }
+
+  // From before it is put until its row is handed in, the body must not seem to be one that nobody wants.
+  #holdBody({ body }: Stashable): { end(): void } {
+    let release: (() => void) | undefined;
+    let ended = false;
+    body.sealed.then(
+      ({ digest }) => {
+        if (!ended) release = this.#options.manifest.expect(digest);
+      },
+      () => undefined,
+    );
+    return {
+      end: () => {
+        ended = true;
+        release?.();
+      },
+    };
+  }
+
+  #record(stat: Stat, { draft, body, baseJid }: Stashable): Stashed {
     if (body.bytes) this.#options.cache.set(stat.digest, body.bytes);
     const committed = this.#options.manifest.commit([
       {

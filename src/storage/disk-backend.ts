@@ -4,7 +4,16 @@ import { codeOf, kindOf, messageOf, ProxyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Amount } from '../values.ts';
-import type { Backend, Health, Incoming, Opened, Recoverer, Sealed, Stat } from './backend.ts';
+import type {
+  Backend,
+  DeleteOptions,
+  Health,
+  Incoming,
+  Opened,
+  Recoverer,
+  Sealed,
+  Stat,
+} from './backend.ts';
 import { BlobFolder } from './blob-folder.ts';
 import type { BodyCache } from './body-cache.ts';
 import { blocksOfFile, type Digest } from './digest.ts';
@@ -12,11 +21,10 @@ import { FreeSpace } from './free-space.ts';
 import { bytesOfIncoming, sealedOf } from './incoming-bytes.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import type { BlobRow, NodeDatabase } from './node-database.ts';
+import { SMALL_BODY } from './small-body.ts';
 import { StoreGate } from './store-gate.ts';
 import { type BlockSource, checkSignal, openVerified } from './verified-body.ts';
 
-/** Bodies up to this size lie in the node-local database beside their row: a file costs more than its bytes. */
-export const SMALL_BODY: number = 64 * 1024;
 /** Rows read at a time when all are listed. */
 const PAGE = 500;
 
@@ -110,9 +118,10 @@ export class DiskBackend implements Backend, Recoverer {
     }
   }
 
-  async delete(digest: Digest, { signal }: CallOptions = {}): Promise<boolean> {
+  async delete(digest: Digest, { signal, unless }: DeleteOptions = {}): Promise<boolean> {
     checkSignal(signal, 'disk-backend.delete');
     return await this.#lock.run(digest, async () => {
+      if (await unless?.()) return false;
       const row = this.#database.blob(this.name, digest);
       const isDropped = await this.#database.drop(this.name, digest);
       this.#options.cache?.delete(digest);
