@@ -13,11 +13,6 @@ export class PieceWindow {
     return this.#end;
   }
 
-  /** Where the last piece begins; the end where there is none. */
-  get lastStart(): number {
-    return this.#pieces.at(-1)?.offset ?? this.#end;
-  }
-
   /** Bytes held. */
   get size(): number {
     return this.#end - (this.#pieces[0]?.offset ?? this.#end);

@@ -16,7 +16,7 @@ const STALL_MS = 30_000;
 
 export interface SpoolOptions {
   readonly folder: SpoolFolder;
-  /** True: the last piece is shown only once the body is sealed, because its digest still has to be checked. */
+  /** True: the last byte is shown only once the body is sealed, because its digest still has to be checked. */
   readonly holdBack: boolean;
   /** Called once when the body can no longer be kept: no room, or the disk failed. Clients go on. */
   onGivenUp(error: ProxyError): void;
@@ -128,7 +128,8 @@ export class Spool implements SpoolSource {
 
   get visible(): number {
     if (this.#sealed || !this.#holdBack) return this.total;
-    return this.#window.lastStart;
+    // One byte is enough: without it no client can take the body for whole.
+    return Math.max(0, this.total - 1);
   }
 
   get ended(): boolean {

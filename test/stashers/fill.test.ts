@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -199,6 +200,20 @@ describe('Fill', () => {
     expect(await end).to.equal('error');
     expect(shown).to.be.lessThan(bytes.length);
     expect(seen).to.deep.equal(['promised']);
+  });
+
+  it('shows what has come of a body that is still to be checked, but for its last byte', async () => {
+    const source = new PassThrough();
+    const one = fill(source, [], { promisedDigest: new Promise(() => {}) });
+    const client = one.openForClient();
+    source.write('first');
+    const [piece] = (await once(client, 'data')) as [Buffer];
+    expect(piece.toString()).to.equal('firs');
+    source.write('second');
+    const [more] = (await once(client, 'data')) as [Buffer];
+    expect(more.toString()).to.equal('t');
+    client.destroy();
+    source.destroy();
   });
 
   it('shows all of a body whose promised digest is met', async () => {
