@@ -294,18 +294,6 @@ describe('Fill', () => {
     );
     expect((await one.sealed).size).to.equal(bytes.length);
   });
-
-  it('removes what a dead process left in the spool and nothing of a live one', async () => {
-    const { mkdir, writeFile } = await import('node:fs/promises');
-    await mkdir(join(root, 'spool', '999999-1'), { recursive: true });
-    await writeFile(join(root, 'spool', '999999-1', '0'), 'left over');
-    const bytes = randomBytes(MIB);
-    const one = fill(Readable.from([bytes]));
-    await one.sealed;
-    expect(await folder.recover()).to.equal(1);
-    expect(await spoolFiles()).to.have.length(1);
-    expect((await buffer(one.open())).equals(bytes)).to.equal(true);
-  });
 });
 
 function* pieces(bytes: Buffer, size: number): Generator<Buffer> {
