@@ -64,7 +64,9 @@ async function removeOrphans(backend: Backend, options: RecoverOptions): Promise
     if (++seen % BATCH === 0) await new Promise((resolve) => setImmediate(resolve));
     if (signal.aborted) break;
     if (modifiedAt > before || (await manifest.isReferenced(digest))) continue;
-    if (await backend.delete(digest, { signal })) removed += 1;
+    // Asked again at the end: the same body may be put and named while it is removed.
+    const unless = async (): Promise<boolean> => await manifest.isReferenced(digest);
+    if (await backend.delete(digest, { signal, unless })) removed += 1;
   }
   return removed;
 }

@@ -50,6 +50,13 @@ export class PendingChanges {
     return this.#ids.has(changeId);
   }
 
+  /** A put that names the body is about to come, until the function it gives is called. */
+  expect(digest: string): () => void {
+    this.#countDigest(digest, 1);
+    return () => this.#countDigest(digest, -1);
+  }
+
+  /** Whether a body is named by a put that is not written, or expected. */
   names(digest: string): boolean {
     return this.#digests.has(digest);
   }

@@ -165,6 +165,10 @@ export class SqliteManifest implements Manifest {
     return this.#reader.read((reader) => reader.names(digest)) ?? true;
   }
 
+  expect(digest: string): () => void {
+    return this.#memory.pending.expect(digest);
+  }
+
   onChange(listener: ChangeListener): () => void {
     return this.#listeners.add(listener);
   }

@@ -68,9 +68,15 @@ export interface Lister {
   list(after?: Digest, options?: CallOptions): AsyncIterable<Stat>;
 }
 
+/** How a body is removed. */
+export interface DeleteOptions extends CallOptions {
+  /** Asked at the last moment; true: the body stays. Absent: it goes. */
+  readonly unless?: (() => Promise<boolean>) | undefined;
+}
+
 export interface Deleter {
-  /** False: it was not there. Readers that have it open finish. */
-  delete(digest: Digest, options?: CallOptions): Promise<boolean>;
+  /** False: it was not there, or stays. Readers that have it open finish. */
+  delete(digest: Digest, options?: DeleteOptions): Promise<boolean>;
 }
 
 /** What a start or a janitor may ask of a backend that can leave things behind. */

@@ -3,7 +3,7 @@ import type { Clock } from '../clock.ts';
 import { messageOf, ProxyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import type { Backend, Health, Incoming, Opened, Stat } from './backend.ts';
+import type { Backend, DeleteOptions, Health, Incoming, Opened, Stat } from './backend.ts';
 import { blockCount, type Digest, isBlockIntact } from './digest.ts';
 import { sealedOf } from './incoming-bytes.ts';
 import { checkSignal, openVerified } from './verified-body.ts';
@@ -85,8 +85,9 @@ export class MemoryBackend implements Backend {
     }
   }
 
-  async delete(digest: Digest, { signal }: CallOptions = {}): Promise<boolean> {
+  async delete(digest: Digest, { signal, unless }: DeleteOptions = {}): Promise<boolean> {
     checkSignal(signal, 'memory-backend.delete');
+    if (await unless?.()) return false;
     return this.#kept.delete(digest);
   }
 

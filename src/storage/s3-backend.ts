@@ -3,7 +3,16 @@ import type { Clock } from '../clock.ts';
 import { kindOf, messageOf, ProxyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import type { Backend, Health, Incoming, Opened, Recoverer, Sealed, Stat } from './backend.ts';
+import type {
+  Backend,
+  DeleteOptions,
+  Health,
+  Incoming,
+  Opened,
+  Recoverer,
+  Sealed,
+  Stat,
+} from './backend.ts';
 import type { BodyCache } from './body-cache.ts';
 import { type Digest, digestOf } from './digest.ts';
 import { bytesOfIncoming, sealedOf } from './incoming-bytes.ts';
@@ -15,7 +24,7 @@ import { S3Keys } from './s3-keys.ts';
 import { S3Objects } from './s3-objects.ts';
 import { recoverS3 } from './s3-recovery.ts';
 import { S3Source } from './s3-source.ts';
-import { copyObject, PART_SIZE, PieceReader, uploadParts } from './s3-upload.ts';
+import { checkContent, copyObject, PART_SIZE, PieceReader, uploadParts } from './s3-upload.ts';
 import { S3Uploads } from './s3-uploads.ts';
 import { checkRange, checkSignal, openVerified } from './verified-body.ts';
 
@@ -145,9 +154,10 @@ export class S3Backend implements Backend, Recoverer {
     } while (token !== undefined);
   }
 
-  async delete(digest: Digest, options: CallOptions = {}): Promise<boolean> {
+  async delete(digest: Digest, options: DeleteOptions = {}): Promise<boolean> {
     checkSignal(options.signal, 's3-backend.delete');
     const found = await this.stat(digest, options);
+    if (await options.unless?.()) return false;
     await this.#remove(digest, options);
     return found !== undefined;
   }
@@ -282,19 +292,8 @@ export class S3Backend implements Backend, Recoverer {
       await this.#database.put(this.name, record);
     } catch (error) {
       // It only saves a call the next time.
-      this.#options.log.debug(
-        { digest: record.digest, reason: messageOf(error) },
-        'blob could not be noted',
-      );
+      const reason = messageOf(error);
+      this.#options.log.debug({ digest: record.digest, reason }, 'blob could not be noted');
     }
   }
-}
-
-function checkContent(sealed: Sealed, size: number, digest: string): void {
-  if (size === sealed.size && digest === sealed.digest) return;
-  throw new ProxyError(
-    'integrity',
-    's3-backend.put',
-    `${sealed.digest}: other bytes came than were sealed`,
-  );
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ByteRange, CallOptions } from '../body.ts';
 import { ProxyError } from '../errors.ts';
+import type { Sealed } from './backend.ts';
 import type { S3Objects } from './s3-objects.ts';
 import type { S3Part, S3Uploads } from './s3-uploads.ts';
 
@@ -130,4 +131,14 @@ function rangesOf(size: number, limit: number): ByteRange[] {
     start: index * length,
     end: Math.min((index + 1) * length, size) - 1,
   }));
+}
+
+/** Throws `integrity` when what came has not the size and digest that were sealed. */
+export function checkContent(sealed: Sealed, size: number, digest: string): void {
+  if (size === sealed.size && digest === sealed.digest) return;
+  throw new ProxyError(
+    'integrity',
+    's3-backend.put',
+    `${sealed.digest}: other bytes came than were sealed`,
+  );
 }

@@ -173,6 +173,13 @@ export function backendContract(name: string, create: () => Promise<BackendFixtu
       expect(await listed(backend)).to.deep.equal([]);
     });
 
+    it('deletes nothing that is wanted again by then', async () => {
+      const { digest } = await put(Buffer.from('wanted'));
+      expect(await backend.delete(digest, { unless: async () => true })).to.equal(false);
+      expect(await backend.stat(digest)).to.not.equal(undefined);
+      expect(await backend.delete(digest, { unless: async () => false })).to.equal(true);
+    });
+
     it('lets a reader finish that began before the delete', async () => {
       const bytes = seededBytes(4 * MIB);
       const { digest } = await put(bytes);

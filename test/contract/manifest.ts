@@ -193,6 +193,15 @@ export function manifestContract(name: string, make: MakeManifest): void {
       expect(await manifest.isReferenced(digest)).to.equal(false);
     });
 
+    it('counts a body as named while a row for it is expected', async () => {
+      const { digest } = newEntry('a');
+      const [first, second] = [manifest.expect(digest), manifest.expect(digest)];
+      first();
+      expect(await manifest.isReferenced(digest)).to.equal(true);
+      second();
+      expect(await manifest.isReferenced(digest)).to.equal(false);
+    });
+
     it('lists by namespace, prefix and rule, page by page', async () => {
       const wanted = Array.from({ length: 7 }, (_, i) => `p/${i}`);
       await manifest.commit([

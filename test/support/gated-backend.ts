@@ -1,6 +1,13 @@
 import type { CallOptions, OpenOptions } from '../../src/body.ts';
 import { ProxyError } from '../../src/errors.ts';
-import type { Backend, Health, Incoming, Opened, Stat } from '../../src/storage/backend.ts';
+import type {
+  Backend,
+  DeleteOptions,
+  Health,
+  Incoming,
+  Opened,
+  Stat,
+} from '../../src/storage/backend.ts';
 import type { Digest } from '../../src/storage/digest.ts';
 
 /** A backend whose writes can be held back or refused, as those of a slow or full place are. */
@@ -44,7 +51,7 @@ export class GatedBackend implements Backend {
     return await this.#inner.open(digest, options);
   }
 
-  async delete(digest: Digest, options?: CallOptions): Promise<boolean> {
+  async delete(digest: Digest, options?: DeleteOptions): Promise<boolean> {
     return await this.#inner.delete(digest, options);
   }
 
