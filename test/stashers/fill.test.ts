@@ -14,6 +14,7 @@ import { HeaderList } from '../../src/headers.ts';
 import { Metrics } from '../../src/metrics.ts';
 import { Fill, type FillOptions } from '../../src/stashers/fill.ts';
 import { SpoolFolder } from '../../src/stashers/spool-folder.ts';
+import { pieces } from '../support/pieces.ts';
 
 const MIB = 1024 * 1024;
 
@@ -295,7 +296,3 @@ describe('Fill', () => {
     expect((await one.sealed).size).to.equal(bytes.length);
   });
 });
-
-function* pieces(bytes: Buffer, size: number): Generator<Buffer> {
-  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
-}
