@@ -38,7 +38,7 @@ export interface GoOptions {
 
 /**
  * A Go module proxy (https://go.dev/ref/mod#goproxy-protocol) that needs no go command: each artifact is fetched, streamed
- * and kept by itself, bytes pass untouched, an outage is never shown as absence.
+ * and kept by itself, bytes pass untouched, an outage is never shown as an absence that was not known before.
  */
 export class GoProtocol implements Protocol, AsyncDisposable {
   readonly name: string;

@@ -47,14 +47,20 @@ export function goRouteTable(options: GoRouteOptions): RouteTable {
     negativeTtlMs: NEGATIVE_INDEX_TTL_MS,
   } as const;
   const artifact = { class: 'artifact', negativeTtlMs: NEGATIVE_ARTIFACT_TTL_MS } as const;
+  // The go command looks for a package's module in every folder above the package.
+  const probed = true;
   return {
     name: 'go',
     methods: ['GET', 'HEAD'],
     routes: [
-      moduleRoute({ ...index, name: 'list', contentType: TEXT }, '/@v/list'),
-      moduleRoute({ ...index, name: 'latest', contentType: JSON_TEXT }, '/@latest'),
-      moduleRoute({ ...artifact, name: 'info', contentType: JSON_TEXT }, '.info', isVersionOf),
-      moduleRoute({ ...index, name: 'query', contentType: JSON_TEXT }, '.info'),
+      moduleRoute({ ...index, probed, name: 'list', contentType: TEXT }, '/@v/list'),
+      moduleRoute({ ...index, probed, name: 'latest', contentType: JSON_TEXT }, '/@latest'),
+      moduleRoute(
+        { ...artifact, probed, name: 'info', contentType: JSON_TEXT },
+        '.info',
+        isVersionOf,
+      ),
+      moduleRoute({ ...index, probed, name: 'query', contentType: JSON_TEXT }, '.info'),
       moduleRoute({ ...artifact, name: 'mod', contentType: TEXT, promise: 'pinned' }, '.mod'),
       moduleRoute(
         { ...artifact, name: 'zip', contentType: 'application/zip', promise: 'pinned' },

@@ -18,6 +18,11 @@ export interface Route {
   readonly ttlMs?: number | undefined;
   /** Milliseconds for which a 404 or 410 is fresh; 0: it is not kept. */
   readonly negativeTtlMs: number;
+  /**
+   * True: clients ask for what does not exist on their way to what does, so an absence outlives a restart and stands in
+   * when the upstream fails. Absent: it is held in memory.
+   */
+  readonly probed?: boolean | undefined;
   /** Type of the node's own answer, and of an upstream's that names none. */
   readonly contentType: string;
   readonly promise: RoutePromise;

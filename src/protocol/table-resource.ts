@@ -17,6 +17,8 @@ import { type RouteFound, servedCacheControl, upstreamPath } from './route-table
 
 /** Milliseconds since the epoch that never come: 9999-12-31. */
 const FOREVER = 253_402_300_799_000;
+/** How long what was last known stands in for an upstream that fails: lists, and that something does not exist. Milliseconds. */
+const STALE_IF_ERROR_MS = 7 * 86_400_000;
 
 /** Fields of an upstream's answer that say something about the bytes; the rest is the upstream's own business. */
 const KEPT_FIELDS = [
@@ -62,8 +64,8 @@ export class TableResource implements Resource {
     return now < entry.freshUntil ? 'fresh' : 'revalidate';
   }
 
-  mayServeStale(): boolean {
-    return false;
+  mayServeStale(entry: Entry, now: number): boolean {
+    return now < entry.policy.staleIfErrorUntil;
   }
 
   request(entry: Entry | undefined): FetchRequest {
@@ -91,10 +93,10 @@ export class TableResource implements Resource {
   decide(head: Head): Decision {
     if (!head.complete) return { keep: 'no', reason: 'close-delimited' };
     const { route } = this.#found;
-    const negative = head.status === 404 || head.status === 410;
+    const negative = isAbsence(head.status);
     if (head.status !== 200 && !negative) return { keep: 'no', reason: `status ${head.status}` };
     if (negative && route.negativeTtlMs === 0) return { keep: 'no', reason: 'negative' };
-    const validity = this.#validity(head, negative ? route.negativeTtlMs : route.ttlMs);
+    const validity = this.#validity(head, head.status);
     const draft: EntryDraft = {
       namespace: this.subject.namespace,
       key: this.subject.key,
@@ -110,7 +112,7 @@ export class TableResource implements Resource {
       source: head.source,
       ...validity,
     };
-    return { keep: negative ? 'memory' : 'store', draft };
+    return { keep: negative && route.probed !== true ? 'memory' : 'store', draft };
   }
 
   freshen(entry: Entry, head: Head): Freshened {
@@ -120,7 +122,7 @@ export class TableResource implements Resource {
       keep: true,
       headers,
       changedHeaders: changesMeaning(entry.headers, headers),
-      ...this.#validity(head, this.#found.route.ttlMs),
+      ...this.#validity(head, entry.status),
     };
   }
 
@@ -145,29 +147,38 @@ export class TableResource implements Resource {
       ? headers
       : headers.with('Content-Type', route.contentType);
     if (status === 200) return typed.with('Cache-Control', servedCacheControl(route, leftMs));
-    const negative = status === 404 || status === 410;
     const seconds = Math.max(0, Math.floor(Math.min(leftMs, route.negativeTtlMs) / 1000));
-    return typed.with('Cache-Control', negative ? `public, max-age=${seconds}` : 'no-store');
+    return typed.with(
+      'Cache-Control',
+      isAbsence(status) ? `public, max-age=${seconds}` : 'no-store',
+    );
   }
 
   #validity(
     head: Head,
-    ttlMs: number | undefined,
+    status: number,
   ): { policy: EntryPolicy; freshUntil: number; staleAt: number } {
+    const { ttlMs: positiveTtlMs, negativeTtlMs } = this.#found.route;
+    const ttlMs = isAbsence(status) ? negativeTtlMs : positiveTtlMs;
     // A peer says how long it has had the answer; what is left of its lifetime is ours.
     const age = Number(/^\d{1,9}$/.exec(head.headers.get('age') ?? '')?.[0] ?? 0);
     const freshUntil = ttlMs === undefined ? FOREVER : head.receivedAt + ttlMs - age * 1000;
+    const staleIfErrorUntil = ttlMs === undefined ? 0 : freshUntil + STALE_IF_ERROR_MS;
     return {
       freshUntil,
-      staleAt: freshUntil,
+      staleAt: Math.max(freshUntil, staleIfErrorUntil),
       policy: {
         receivedAt: head.receivedAt,
         initialAge: age,
         alwaysRevalidate: false,
-        mustRevalidate: true,
+        mustRevalidate: false,
         staleWhileRevalidateUntil: 0,
-        staleIfErrorUntil: 0,
+        staleIfErrorUntil,
       },
     };
   }
+}
+
+function isAbsence(status: number): boolean {
+  return status === 404 || status === 410;
 }
