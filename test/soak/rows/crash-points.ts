@@ -1,0 +1,122 @@
+import type { SoakResult, SoakRow, SoakRun } from '../soak-row.ts';
+import { SoakSite } from '../soak-site.ts';
+import { type CallPoint, killAt, storeCalls, traceObstacle } from '../system-calls.ts';
+import { alsoTry, sumOf, tryCases } from '../try-cases.ts';
+
+/** A body in the node's database, one of a block, and one of several. Bytes. */
+const SIZES = [1_000, 700_000, 2_500_000];
+/** strace counts calls by thread, so one thread has to make all of those that belong together. */
+const ONE_THREAD = { UV_THREADPOOL_SIZE: '1' };
+
+/** The crash points from the last byte of a body to its commit. */
+export const rows: readonly SoakRow[] = [
+  {
+    id: 'F-02',
+    title: 'killed at any call between last byte and commit, a node has the whole body or none',
+    quick: 24,
+    full: 120,
+    quickMs: 180_000,
+    obstacle: traceObstacle,
+    run: async (run) => {
+      const share = Math.ceil(run.cases / SIZES.length);
+      const results: SoakResult[] = [];
+      // Two at a time: a start is mostly work for one core.
+      for (const sizes of [SIZES.slice(0, 2), SIZES.slice(2)]) {
+        results.push(
+          ...(await Promise.all(
+            sizes.map(async (size) => await sweep(size, { ...run, cases: share })),
+          )),
+        );
+      }
+      return sumOf(...results);
+    },
+  },
+];
+
+/** Kills at as many points as asked for, spread over all of them; at each point where there are fewer. */
+async function sweep(size: number, run: SoakRun): Promise<SoakResult> {
+  const { seed, log } = run;
+  await using site = await SoakSite.start({ seed, env: ONE_THREAD });
+  // The first fill makes folders and threads that the others find.
+  await (await toLastByte(site, `/warm?size=${size}`, size)).come();
+  const traced = await toLastByte(site, `/traced?size=${size}`, size);
+  const points = await storeCalls(site.node.pid, site.node.dataDir, async () => {
+    await traced.come();
+  });
+  if (points.length === 0) throw new Error('no system call of the store was seen');
+  log(`${size} bytes: ${points.length} calls from last byte to commit`);
+  const cases = Math.max(run.cases, 1);
+  let killed = 0;
+  const result = await tryCases({ cases, seed, log }, async (number) => {
+    const point = points[Math.floor((number * points.length) / cases) % points.length];
+    if (point === undefined) throw new Error('no such point');
+    try {
+      if (await crash(site, `/${number}?size=${size}`, size, point)) killed++;
+    } catch (error) {
+      throw new Error(`${point.call} ${point.number} of thread ${point.thread}: ${String(error)}`, {
+        cause: error,
+      });
+    }
+  });
+  log(`${size} bytes: ${killed} of ${cases} died at their call`);
+  return await alsoTry(result, run, async () => {
+    if (killed * 2 < cases) throw new Error('most calls did not come again: the sweep saw little');
+    await site.finish();
+  });
+}
+
+/** True: the node died at that call. */
+async function crash(
+  site: SoakSite,
+  key: string,
+  size: number,
+  point: CallPoint,
+): Promise<boolean> {
+  const { node, origin } = site;
+  if (!node.isRunning) await node.restart(ONE_THREAD);
+  const last = await toLastByte(site, key, size);
+  const tracer = await killAt(node.pid, point);
+  const isRecorded = await last.come();
+  if (!isRecorded) await node.ended;
+  await tracer[Symbol.asyncDispose]();
+  const diedAtCall = !node.isRunning;
+  await node.kill9();
+
+  await site.audit({ leftovers: true });
+  await node.restart(ONE_THREAD);
+  origin.resetCounts();
+  const { cache } = await site.whole(key, size);
+  const { requests } = origin.counts(key);
+  if (cache === 'HIT' ? requests !== 0 : cache !== 'MISS' || requests !== 1)
+    throw new Error(`${cache} with ${requests} requests to the origin`);
+  return diedAtCall;
+}
+
+/** A fill whose last byte is still with the origin. */
+interface LastByte {
+  /** Lets it go and resolves once the row is written; false: the node did not live to do it. */
+  come(): Promise<boolean>;
+}
+
+async function toLastByte(site: SoakSite, key: string, size: number): Promise<LastByte> {
+  const gate = Promise.withResolvers<void>();
+  const waits = { pause: { at: size - 1, until: gate.promise } };
+  site.serve(key, (_, number) => (number === 1 ? waits : {}));
+  const allButOne = Promise.withResolvers<void>();
+  const asked = site.ask(key, size, {
+    arrived: (bytes) => {
+      if (bytes >= size - 1) allButOne.resolve();
+    },
+  });
+  await Promise.race([allButOne.promise, asked]);
+  return {
+    come: async () => {
+      gate.resolve();
+      await asked;
+      return await site.recorded(key).then(
+        () => true,
+        () => false,
+      );
+    },
+  };
+}
