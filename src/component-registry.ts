@@ -26,6 +26,8 @@ interface Made {
 export class ComponentRegistry implements AsyncDisposable {
   readonly #options: RegistryOptions;
   readonly #making = new Map<string, Promise<unknown>>();
+  /** What each component that is being made waits for. */
+  readonly #waits = new Map<string, Set<string>>();
   readonly #made: Made[] = [];
 
   constructor(options: RegistryOptions) {
@@ -57,7 +59,10 @@ export class ComponentRegistry implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { name, value } of this.#made.splice(0).toReversed()) {
+    const made = this.#made.splice(0);
+    // One that hands another on as its own is not the one that closes it.
+    const own = made.filter(({ value }, at) => made.findIndex((one) => one.value === value) === at);
+    for (const { name, value } of own.toReversed()) {
       if (!isDisposable(value)) continue;
       try {
         await value[Symbol.asyncDispose]();
@@ -72,20 +77,32 @@ export class ComponentRegistry implements AsyncDisposable {
 
   async #get(kind: ComponentKind, name: string, path: readonly string[]): Promise<unknown> {
     const id = `${kind} ${name}`;
-    if (path.includes(id))
-      throw new ProxyError(
-        'invalid',
-        'component-registry.get',
-        `a circle: ${[...path, id].join(' → ')}`,
-      );
+    const asking = path.at(-1) ?? '';
+    const circle = path.includes(id) ? [...path, id] : this.#wayTo(asking, [asking, id]);
+    if (circle)
+      throw new ProxyError('invalid', 'component-registry.get', `a circle: ${circle.join(' → ')}`);
     const config =
       kind === 'protocol' ? undefined : this.#options.config[SECTION_OF[kind]].get(name);
     if (!config) throw new ProxyError('invalid', 'component-registry.get', `there is no ${id}`);
-    const running = this.#making.get(id);
-    if (running) return await running;
-    const making = this.#create(kind, config, [...path, id], new Map());
+    const waits = this.#waits.get(asking) ?? new Set();
+    this.#waits.set(asking, waits.add(id));
+    const making = this.#making.get(id) ?? this.#create(kind, config, [...path, id], new Map());
     this.#making.set(id, making);
-    return await making;
+    try {
+      return await making;
+    } finally {
+      waits.delete(id);
+    }
+  }
+
+  // Two that are made at the same time may wait for each other, which neither's own path shows.
+  #wayTo(target: string, way: readonly string[]): readonly string[] | undefined {
+    for (const next of this.#waits.get(way.at(-1) ?? '') ?? []) {
+      const longer = [...way, next];
+      const found = next === target ? longer : this.#wayTo(target, longer);
+      if (found) return found;
+    }
+    return undefined;
   }
 
   async #create(
