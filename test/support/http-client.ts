@@ -97,7 +97,11 @@ export async function readBytes(body: Body, size: number): Promise<Buffer> {
     } else if (body.readableEnded || body.destroyed) {
       throw new Error(`the body ended after ${got} of ${size} bytes`);
     } else {
-      await Promise.race([once(body, 'readable'), once(body, 'end'), once(body, 'close')]);
+      const heard = new AbortController();
+      const { signal } = heard;
+      const events = ['readable', 'end', 'close'].map((event) => once(body, event, { signal }));
+      await Promise.race(events);
+      heard.abort();
     }
   }
   return Buffer.concat(chunks);
