@@ -252,12 +252,12 @@ export class DiskBackend implements Backend, Recoverer {
     const { digest, modifiedAt } = row;
     const { metrics, log, cache } = this.#options;
     await this.#lock.run(digest, async () => {
-      // Whoever came first has counted it; a later put may have healed it.
-      if (this.#database.blob(this.name, digest)?.modifiedAt !== modifiedAt) return;
-      metrics.count(counter);
-      log.warn({ digest, reason: messageOf(error) }, 'stored body is unusable and was removed');
-      cache?.delete(digest);
       try {
+        // Whoever came first has counted it; a later put may have healed it.
+        if (this.#database.blob(this.name, digest)?.modifiedAt !== modifiedAt) return;
+        metrics.count(counter);
+        log.warn({ digest, reason: messageOf(error) }, 'stored body is unusable and was removed');
+        cache?.delete(digest);
         await this.#database.drop(this.name, digest, modifiedAt);
         if (row.place === 0) await this.#folder.remove(digest);
       } catch (cause) {

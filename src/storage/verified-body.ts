@@ -20,7 +20,7 @@ export interface KeptBody extends Stat {
   readonly source: BlockSource;
   /** False: blocks are handed out as they come. */
   readonly verify: boolean;
-  /** Called once, when the body is found damaged; what it does is waited for if nothing was handed out yet. */
+  /** Called once, when the body is found damaged; what it does is waited for before anybody learns of it. Never rejects. */
   damaged(error: unknown): Promise<void>;
 }
 
@@ -114,8 +114,9 @@ function streamOf(kept: KeptBody, reader: BlockReader, first: Buffer): Body {
       if (isLast) body.push(null);
     } catch (error) {
       if (body.destroyed) return;
-      body.destroy(error as Error);
+      // Whoever sees it fail may ask again at once, and must not meet the same damage.
       if (kindOf(error) === 'integrity') await kept.damaged(error);
+      body.destroy(error as Error);
     }
   };
   return new Readable({
