@@ -154,7 +154,7 @@ export class ManifestWriter {
     const left =
       this.#closeBy === undefined
         ? undefined
-        : AbortSignal.timeout(Math.max(1, this.#closeBy - this.#now()));
+        : AbortSignal.timeout(Math.max(1, Math.ceil(this.#closeBy - this.#now())));
     await using lease = await this.#lock.acquire({ signal: left });
     this.#count('halt_acquired_total');
     this.#lease = lease;
