@@ -33,6 +33,7 @@ import { TOKENS } from './tokens.ts';
 /** What starting a node needs beside its configuration. */
 export interface StartOptions {
   readonly config: Config;
+  /** Built-in types; those of plug-ins are bound by their modules. */
   readonly types: readonly ComponentType[];
   readonly plugins: readonly ContainerModule[];
   readonly log: Logger;

@@ -18,6 +18,7 @@ export interface OfflineNode extends AsyncDisposable {
 
 export interface OfflineOptions {
   readonly config: Config;
+  /** Built-in types; those of plug-ins are bound by their modules. */
   readonly types: readonly ComponentType[];
   readonly plugins: Parameters<typeof createContainer>[0]['plugins'];
   readonly log: Logger;

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { builtinTypes } from '../builtin-types.ts';
 import { ProxyError } from '../errors.ts';
 import { callControl, streamControl } from '../http/control-client.ts';
 import { createLogger } from '../log.ts';
@@ -36,7 +37,11 @@ export async function openOperator(configFile: string | undefined): Promise<Oper
       `there is no data folder ${folder} and no node runs: name its configuration with --config`,
     );
   }
-  const node = await openOfflineNode({ ...loaded, log: createLogger('warn') });
+  const node = await openOfflineNode({
+    ...loaded,
+    types: builtinTypes,
+    log: createLogger('warn'),
+  });
   const handler = (name: string) => {
     const found = node.handlers[name];
     if (!found) throw new ProxyError('invalid', 'operator.call', `there is no command ${name}`);

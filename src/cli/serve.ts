@@ -1,3 +1,4 @@
+import { builtinTypes } from '../builtin-types.ts';
 import { messageOf } from '../errors.ts';
 import { createLogger, type LogLevel } from '../log.ts';
 import { type RunningNode, startNode, VERSION } from '../main.ts';
@@ -14,7 +15,7 @@ export interface ServeOptions {
 /** `caje serve`: runs a node until SIGTERM or SIGINT, drains it, and gives the exit code. A second signal cuts what is left. */
 export async function serve(options: ServeOptions): Promise<number> {
   const loaded = await loadNode(options.config);
-  const { config, types, plugins } = loaded;
+  const { config, plugins } = loaded;
   const log = createLogger(options.logLevel ?? config.log.level);
   let demo: SlowServer | undefined;
   const startDemo = async (): Promise<URL> => {
@@ -29,7 +30,7 @@ export async function serve(options: ServeOptions): Promise<number> {
     process.exit(EXIT.failed);
   };
   process.on('uncaughtException', failed).on('unhandledRejection', failed);
-  const node = await startNode({ config, types, plugins, log, startDemo });
+  const node = await startNode({ config, types: builtinTypes, plugins, log, startDemo });
   print(banner(node, config, VERSION));
   await untilStopped(node, (message) => log.warn({}, message));
   await demo?.close();
