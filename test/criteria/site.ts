@@ -6,14 +6,16 @@ import { OracleOrigin, type OracleRule } from '../support/oracle-origin.ts';
 import { eventually } from './eventually.ts';
 import { entryRows } from './node-files.ts';
 
+type Fetchers = Readonly<Record<string, unknown>>;
+
 /** What stands in a node's configuration beside what every site has. */
 export interface SiteOptions {
   /** Options of the backend; absent: the built-in one on disk. */
   readonly storage?: Readonly<Record<string, unknown>> | undefined;
   /** Rules before the one for 127.0.0.1. */
   readonly rules?: readonly Readonly<Record<string, unknown>>[] | undefined;
-  /** Fetchers beside `site`. */
-  readonly fetchers?: Readonly<Record<string, unknown>> | undefined;
+  /** Fetchers beside `site`, or another one of that name. */
+  readonly fetchers?: Fetchers | ((originUrl: string) => Fetchers) | undefined;
   /** Any further key. */
   readonly config?: Readonly<Record<string, unknown>> | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
@@ -59,10 +61,10 @@ export class Site implements AsyncDisposable {
     return await this.client.get(this.node.url + path, options);
   }
 
-  /** The same, and waits until it is on record: until then a request may still share the fetch. */
-  async keep(path: string, options?: AskOptions): Promise<Answer> {
+  /** The same, and waits until it is on record: until then a request may still share the fetch. `keyEnd`: absent: the path. */
+  async keep(path: string, options?: AskOptions, keyEnd: string = path): Promise<Answer> {
     const answer = await this.get(path, options);
-    await eventually(`the row of ${path}`, () => entryRows(this.node, path)[0]);
+    await eventually(`the row of ${path}`, () => entryRows(this.node, keyEnd)[0]);
     return answer;
   }
 
@@ -98,10 +100,11 @@ export function rawValues(rawHeaders: readonly string[], name: string): string[]
 
 function configOf(origin: OracleOrigin, options: SiteOptions): Readonly<Record<string, unknown>> {
   const { storage, rules = [], fetchers = {}, config = {} } = options;
+  const others = typeof fetchers === 'function' ? fetchers(origin.url) : fetchers;
   const common = { protocol: 'http', fetch: 'site' };
   return {
     storage: { local: storage ?? { type: 'disk', path: 'blobs', keepFree: 0 } },
-    fetchers: { site: { type: 'origin', url: origin.url }, ...fetchers },
+    fetchers: { site: { type: 'origin', url: origin.url }, ...others },
     rules: [
       ...rules.map((rule) => ({ ...common, ...rule })),
       { ...common, name: 'site', host: '127.0.0.1' },
