@@ -74,8 +74,8 @@ export class FaultProxy implements AsyncDisposable {
   /** Resets every open connection. */
   resetAll(): void {
     for (const { client, server } of this.#pairs) {
-      client.resetAndDestroy();
-      server.resetAndDestroy();
+      reset(client);
+      reset(server);
     }
   }
 
@@ -88,7 +88,10 @@ export class FaultProxy implements AsyncDisposable {
 
   #join(client: Socket): void {
     this.#opened++;
-    if (this.#fault.refuse === true) return void client.resetAndDestroy();
+    if (this.#fault.refuse === true) {
+      reset(client);
+      return;
+    }
     const server = connect({ port: this.#target, host: '127.0.0.1', allowHalfOpen: true });
     const pair: Pair = { client, server, passed: 0 };
     this.#pairs.add(pair);
@@ -98,7 +101,7 @@ export class FaultProxy implements AsyncDisposable {
     ] as const) {
       socket.setNoDelay(true);
       // A reset on one side is passed on as a reset.
-      socket.on('error', () => other.resetAndDestroy());
+      socket.on('error', () => reset(other));
       socket.on('close', () => {
         this.#pairs.delete(pair);
         if (!other.writableEnded) other.destroy();
@@ -138,9 +141,15 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   #reset({ client, server }: Pair): void {
-    client.resetAndDestroy();
-    server.resetAndDestroy();
+    reset(client);
+    reset(server);
   }
+}
+
+function reset(socket: Socket): void {
+  // libuv refuses a reset while the end is being sent, and the socket would then never be closed.
+  if (socket.writableEnded || socket.connecting) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 async function write(socket: Socket, bytes: Buffer): Promise<void> {

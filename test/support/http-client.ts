@@ -57,6 +57,8 @@ export class HttpClient implements AsyncDisposable {
       ...(options.body !== undefined && { body: options.body }),
       ...(options.signal && { signal: options.signal }),
     });
+    // Whoever reads is told of an error; a body that is destroyed unread has nobody to tell.
+    body.on('error', () => {});
     const raw = headers as unknown as (string | Buffer)[];
     return { status: statusCode, headers: HeaderList.fromRaw(raw), body };
   }

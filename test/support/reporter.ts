@@ -11,6 +11,8 @@ export default class CountingReporter extends Mocha.reporters.Spec {
       const { passes, failures, pending } = this.stats;
       process.stdout.write(`${passes} passed, ${failures} failed, ${pending} skipped\n`);
       setTimeout(failForOpenHandles, CLOSE_LIMIT_MS).unref();
+      // Behind mocha's own listener, which sets the code: leaves at once, where freeing what is left could wait for ever.
+      process.once('beforeExit', () => process.once('exit', () => process.exit()));
     });
   }
 }
