@@ -18,12 +18,9 @@ import { silentLogger } from '../../src/log.ts';
 import { Metrics } from '../../src/metrics.ts';
 import { processIdentity } from '../../src/process-identity.ts';
 import { type Digest, digestBytes, digestOf } from '../../src/storage/digest.ts';
-import {
-  DiskBackend,
-  type DiskBackendOptions,
-  SMALL_BODY,
-} from '../../src/storage/disk-backend.ts';
+import { DiskBackend, type DiskBackendOptions } from '../../src/storage/disk-backend.ts';
 import { NodeDatabase } from '../../src/storage/node-database.ts';
+import { SMALL_BODY } from '../../src/storage/small-body.ts';
 import { backendContract } from '../contract/backend.ts';
 import { contentOf, failureOf } from '../contract/backend-fixture.ts';
 import { incomingOf } from '../support/incoming.ts';
