@@ -58,7 +58,8 @@ export class GoClient {
       GOBIN: this.bin,
       GOCACHE: options.buildCache ?? join(folder, 'build'),
       GOENV: 'off',
-      GOFLAGS: '-modcacherw -buildvcs=false',
+      // Without folders in it what one client built serves the next.
+      GOFLAGS: '-modcacherw -buildvcs=false -trimpath',
       GOMODCACHE: this.modules,
       GONOPROXY: '',
       GONOSUMDB: '',
