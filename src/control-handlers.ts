@@ -1,5 +1,7 @@
+import type { z } from 'zod';
 import type { Clock } from './clock.ts';
 import type { Config } from './config/config.ts';
+import { didYouMean, listNames } from './config/suggest.ts';
 import { messageOf, ProxyError } from './errors.ts';
 import type { ControlHandler } from './http/control-socket.ts';
 import type { Manifest } from './manifest/manifest.ts';
@@ -9,6 +11,7 @@ import {
   journalInput,
   lsInput,
   purgeInput,
+  type StoredTotal,
   type VerifyRow,
   verifyInput,
 } from './operator-schemas.ts';
@@ -21,7 +24,8 @@ export interface OperatorParts {
   readonly manifest: Manifest;
   readonly purger: Pick<Purger, 'purge'>;
   readonly metrics: Metrics;
-  readonly backends: readonly (readonly [string, Backend])[];
+  /** Stores in use, by name. Asked for by the commands that look at bodies. */
+  readonly backends: () => Promise<readonly (readonly [string, Backend])[]>;
   readonly config: Config;
   readonly clock: Clock;
 }
@@ -29,7 +33,7 @@ export interface OperatorParts {
 /** Entries asked for at a time while a whole list is walked. */
 const PAGE = 500;
 
-/** The commands of the control socket by name: `ls`, `journal`, `purge`, `verify`, `counters`. */
+/** The commands of the control socket by name: `ls`, `journal`, `purge`, `verify`, `stored`, `counters`. */
 export function createControlHandlers(
   parts: OperatorParts,
 ): Readonly<Record<string, ControlHandler>> {
@@ -44,12 +48,14 @@ export function createControlHandlers(
       return await parts.purger.purge({ ...purge, actor: 'operator' });
     },
     verify: (input) => verifyBodies(parts, input),
+    stored: async (input) => await countBodies(parts, input),
     counters: () => parts.metrics.snapshot(),
   };
 }
 
 async function* listEntries(parts: OperatorParts, input: unknown): AsyncGenerator<EntryRow> {
   const { limit, ...options } = parseInput(lsInput, input);
+  const backends = await parts.backends();
   let left = limit ?? Number.POSITIVE_INFINITY;
   let after: string | undefined;
   while (left > 0) {
@@ -69,7 +75,7 @@ async function* listEntries(parts: OperatorParts, input: unknown): AsyncGenerato
           Math.floor(entry.policy.initialAge + (now - entry.policy.receivedAt) / 1000),
         ),
         freshSeconds: Math.floor((entry.freshUntil - now) / 1000),
-        state: await stateOf(parts, entry, now),
+        state: await stateOf(backends, entry, now),
       };
     }
     left -= page.entries.length;
@@ -79,37 +85,54 @@ async function* listEntries(parts: OperatorParts, input: unknown): AsyncGenerato
 }
 
 async function stateOf(
-  parts: OperatorParts,
+  backends: readonly (readonly [string, Getter])[],
   entry: { readonly digest: string; readonly rule: string; readonly freshUntil: number },
   now: number,
 ): Promise<EntryRow['state']> {
   if (!isDigest(entry.digest)) return 'missing';
-  for (const getter of gettersOf(parts)) {
-    const stat = await getter.stat(entry.digest).catch(() => undefined);
+  for (const [, backend] of backends) {
+    const stat = await backend.stat(entry.digest).catch(() => undefined);
     if (stat) return now < entry.freshUntil ? 'present' : 'stale';
   }
   return 'missing';
 }
 
-function gettersOf({ backends }: OperatorParts): readonly Getter[] {
-  return backends.map(([, backend]) => backend);
-}
-
 async function* verifyBodies(parts: OperatorParts, input: unknown): AsyncGenerator<VerifyRow> {
-  const { storage } = parseInput(verifyInput, input);
-  const chosen = parts.backends.filter(([name]) => storage === undefined || name === storage);
-  if (chosen.length === 0)
-    throw new ProxyError(
-      'invalid',
-      'control-handlers.verify',
-      `there is no storage named ${storage ?? ''} in use`,
-    );
-  for (const [name, backend] of chosen) {
+  for (const [name, backend] of await chosenBy(parts, input)) {
     for await (const { digest, size } of backend.list()) {
       const problem = await readWhole(backend, digest, size);
       yield { storage: name, digest, size, ok: problem === undefined, problem };
     }
   }
+}
+
+async function countBodies(parts: OperatorParts, input: unknown): Promise<StoredTotal> {
+  let bodies = 0;
+  let bytes = 0;
+  for (const [, backend] of await chosenBy(parts, input)) {
+    for await (const { size } of backend.list()) {
+      bodies += 1;
+      bytes += size;
+    }
+  }
+  return { bodies, bytes };
+}
+
+async function chosenBy(
+  parts: OperatorParts,
+  input: unknown,
+): Promise<readonly (readonly [string, Backend])[]> {
+  const { storage } = parseInput(verifyInput, input);
+  const backends = await parts.backends();
+  if (storage === undefined) return backends;
+  const chosen = backends.filter(([name]) => name === storage);
+  if (chosen.length > 0) return chosen;
+  const names = backends.map(([name]) => name);
+  throw new ProxyError(
+    'invalid',
+    'control-handlers.storage',
+    `no storage in use is named ${JSON.stringify(storage)}${didYouMean(storage, names)}; there is ${listNames(names)}`,
+  );
 }
 
 // Reading is checking: a backend never hands out bytes that do not match.
@@ -130,17 +153,14 @@ async function readWhole(
   }
 }
 
-function parseInput<T>(
-  schema: {
-    safeParse(input: unknown): { success: boolean; data?: T; error?: { message: string } };
-  },
-  input: unknown,
-): T {
+function parseInput<T>(schema: z.ZodType<T>, input: unknown): T {
   const parsed = schema.safeParse(input ?? {});
-  if (parsed.success) return parsed.data as T;
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const place = issue?.path.join('.') ?? '';
   throw new ProxyError(
     'invalid',
     'control-handlers.input',
-    parsed.error?.message ?? 'malformed input',
+    `${place === '' ? '' : `${place}: `}${issue?.message ?? 'malformed input'}`,
   );
 }

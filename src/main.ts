@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
@@ -29,6 +28,7 @@ import { recover } from './recovery.ts';
 import { type BuiltRule, buildRules } from './rule-set.ts';
 import type { Backend } from './storage/backend.ts';
 import { TOKENS } from './tokens.ts';
+import { VERSION } from './version.ts';
 
 /** What starting a node needs beside its configuration. */
 export interface StartOptions {
@@ -51,13 +51,6 @@ export interface RunningNode {
   /** Drains and closes, last opened first. A second call cuts what is left. */
   close(): Promise<void>;
 }
-
-/** Version of the package, as `caje --version` and `/_caje/version` say it. */
-export const VERSION: string = (
-  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
-    version: string;
-  }
-).version;
 
 /** Starts everything the configuration names. Throws a `ProxyError` whose message says what to change; nothing stays open then. */
 export async function startNode(options: StartOptions): Promise<RunningNode> {
@@ -106,7 +99,10 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   const control = stack.use(
     await openControlSocket({
       path: join(identity.dataDir, 'control.sock'),
-      handlers: createControlHandlers({ manifest, purger, metrics, backends, config, clock }),
+      handlers: createControlHandlers({
+        ...{ manifest, purger, metrics, config, clock },
+        backends: async () => backends,
+      }),
       log,
     }),
   );

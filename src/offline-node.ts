@@ -35,12 +35,16 @@ export async function openOfflineNode(options: OfflineOptions): Promise<OfflineN
   const manifest = stack.use(await container.getAsync(TOKENS.Manifest));
   const components = stack.use(await container.getAsync(TOKENS.Components));
   const purger = await container.getAsync(TOKENS.Purger);
-  for (const { stash } of config.rules) await components.component<Stasher>('stasher', stash);
+  // Only once a command looks at bodies: a purge works also while a store is out of reach.
+  const backends = async (): Promise<readonly (readonly [string, Backend])[]> => {
+    for (const { stash } of config.rules) await components.component<Stasher>('stasher', stash);
+    return components.made<Backend>('backend');
+  };
   const handlers = createControlHandlers({
     manifest,
     purger,
     metrics: container.get(TOKENS.Metrics),
-    backends: components.made<Backend>('backend'),
+    backends,
     config,
     clock,
   });

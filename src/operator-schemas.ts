@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { JournalPage, PurgeResult } from './manifest/manifest.ts';
 
 /** What `ls` takes. */
 export const lsInput: z.ZodType<{
@@ -28,6 +29,20 @@ export interface EntryRow {
   readonly state: 'present' | 'stale' | 'missing';
 }
 
+/** One line of `ls --json`. */
+export const entryRow: z.ZodType<EntryRow> = z.object({
+  namespace: z.string(),
+  key: z.string(),
+  variant: z.string(),
+  rule: z.string(),
+  status: z.int(),
+  size: z.int(),
+  digest: z.string(),
+  ageSeconds: z.int(),
+  freshSeconds: z.int(),
+  state: z.enum(['present', 'stale', 'missing']),
+});
+
 /** What `journal` takes. */
 export const journalInput: z.ZodType<{
   readonly namespace: string;
@@ -37,6 +52,26 @@ export const journalInput: z.ZodType<{
   namespace: z.string().default('web'),
   since: z.string().default(''),
   limit: z.int().min(1).max(10_000).default(1_000),
+});
+
+/** What `journal --json` prints. */
+export const journalPage: z.ZodType<JournalPage> = z.object({
+  rows: z.array(
+    z.object({
+      namespace: z.string(),
+      jid: z.int(),
+      op: z.enum(['put', 'refresh', 'delete', 'purge']),
+      key: z.string(),
+      variant: z.string(),
+      digest: z.string().optional(),
+      size: z.int().optional(),
+      baseJid: z.int(),
+      changeId: z.string(),
+      actor: z.string(),
+      at: z.int(),
+    }),
+  ),
+  cursor: z.string(),
 });
 
 /** What `purge` takes. */
@@ -57,7 +92,13 @@ export const purgeInput: z.ZodType<{
     path: ['value'],
   });
 
-/** What `verify` takes. */
+/** What `purge --json` prints. */
+export const purgeResult: z.ZodType<PurgeResult> = z.object({
+  entries: z.int(),
+  jids: z.record(z.string(), z.int()),
+});
+
+/** What `verify` takes, and `stored`. */
 export const verifyInput: z.ZodType<{ readonly storage?: string | undefined }> = z.strictObject({
   storage: z.string().optional(),
 });
@@ -71,3 +112,27 @@ export interface VerifyRow {
   /** Absent: it is fine. */
   readonly problem?: string | undefined;
 }
+
+/** One line of `verify --json`. */
+export const verifyRow: z.ZodType<VerifyRow> = z.object({
+  storage: z.string(),
+  digest: z.string(),
+  size: z.int(),
+  ok: z.boolean(),
+  problem: z.string().optional(),
+});
+
+/** How much the stores hold: bodies, and their bytes. */
+export interface StoredTotal {
+  readonly bodies: number;
+  readonly bytes: number;
+}
+
+/** What `stored` gives. */
+export const storedTotal: z.ZodType<StoredTotal> = z.object({ bodies: z.int(), bytes: z.int() });
+
+/** What `counters --json` prints: values by name, labels in braces. */
+export const counterValues: z.ZodType<Readonly<Record<string, number>>> = z.record(
+  z.string(),
+  z.number(),
+);

@@ -19,6 +19,8 @@ export interface BuiltRule {
   readonly off?: string | undefined;
   /** Where it fetches from, for the banner. */
   readonly sources: readonly string[];
+  /** What of its upstreams' list is left out, and why; one sentence each. */
+  readonly notes: readonly string[];
 }
 
 /** Protocols whose clients read plain text, and so their errors too. */
@@ -49,7 +51,10 @@ async function buildRule(
   const sources = fetchers.flatMap((fetcher) =>
     fetcher instanceof UpstreamsFetcher ? fetcher.upstreams : [fetcher.name],
   );
-  if (usable.length === 0) return { config, rule: undefined, off: whyOff(allowed), sources };
+  const notes = fetchers.flatMap((fetcher) =>
+    fetcher instanceof UpstreamsFetcher ? fetcher.notes : [],
+  );
+  if (usable.length === 0) return { config, rule: undefined, off: whyOff(allowed), sources, notes };
   const stasher = await components.component<Stasher>('stasher', config.stash);
   const parts: RuleParts = {
     settings: config,
@@ -68,6 +73,7 @@ async function buildRule(
   return {
     config,
     sources,
+    notes,
     rule: { name, host, path, strip, protocol, errorFormat, private: config.private },
   };
 }

@@ -1,10 +1,16 @@
-import type { Config } from '../config/config.ts';
+import type { ComponentConfig, Config } from '../config/config.ts';
+import { DEFAULT_SOURCE } from '../config/default-config.ts';
+import { maskText } from '../config/mask-config.ts';
 import type { RunningNode } from '../main.ts';
 import type { BuiltRule } from '../rule-set.ts';
 import { strong } from './terminal.ts';
 
 /** What a person sees when the node is up: what is served where, where the data lies, what to try next. */
 export function banner(node: RunningNode, config: Config, version: string): string {
+  const notes = [
+    ...config.notes,
+    ...node.rules.flatMap(({ config: { name }, notes }) => notes.map((note) => `${name}: ${note}`)),
+  ];
   const lines = [
     `${strong(`caje ${version}`)} listens on ${node.publicUrl} (configuration: ${config.source})`,
     ...(node.peerUrl === undefined ? [] : [`peers ask ${node.peerUrl}`]),
@@ -12,10 +18,10 @@ export function banner(node: RunningNode, config: Config, version: string): stri
     ...node.rules.map((built) => `  ${ruleLine(built, node.publicUrl, config)}`),
     '',
     `data lies in ${node.dataDir}`,
-    ...config.notes.map((note) => `note: ${note}`),
+    ...notes.map((note) => `note: ${note}`),
     '',
     'try:',
-    ...tries(node).map((line) => `  ${line}`),
+    ...tries(node, config).map((line) => `  ${line}`),
   ];
   return lines.join('\n');
 }
@@ -25,30 +31,44 @@ function ruleLine(
   publicUrl: string,
   config: Config,
 ): string {
-  const where = `${rule.host ?? ''}${rule.path}`;
-  const place = rule.host === undefined ? `${publicUrl}${rule.path}` : where;
   if (off !== undefined) return `${rule.name}: off, because ${off}`;
-  const backend = config.stashers.get(rule.stash)?.options as { backend?: string } | undefined;
-  const kept = backend?.backend === undefined ? 'not kept' : `kept in ${backend.backend}`;
-  return `${rule.name}: ${place} → ${rule.protocol} from ${sources.join(', ')}, ${kept}`;
+  const place = rule.host === undefined ? `${publicUrl}${rule.path}` : `${rule.host}${rule.path}`;
+  const from = sources.map((source) => describe(source, config.fetchers.get(source)));
+  return `${rule.name}: ${place} → ${rule.protocol} from ${from.join(', ')}, ${kept(rule.stash, config)}`;
 }
 
-function tries({ rules, publicUrl, dataDir: _ }: RunningNode): string[] {
-  const on = rules.filter(({ rule }) => rule !== undefined);
+// An upstream's address is no fetcher's name and stands for itself.
+function describe(name: string, fetcher: ComponentConfig | undefined): string {
+  if (fetcher === undefined) return name;
+  const { url, path } = fetcher.options as { readonly url?: unknown; readonly path?: unknown };
+  const place = url ?? path ?? fetcher.type;
+  return `${name} (${maskText(String(place))})`;
+}
+
+function kept(stasher: string, config: Config): string {
+  const { backend } = (config.stashers.get(stasher)?.options ?? {}) as { backend?: string };
+  const type = config.storage.get(backend ?? '')?.type;
+  return type === undefined ? 'not kept' : `kept in ${backend} (${type})`;
+}
+
+function tries({ rules, publicUrl }: RunningNode, config: Config): string[] {
+  const on = rules.filter(({ rule }) => rule !== undefined).map((built) => built.config);
   const lines: string[] = [];
-  const site = on.find(({ config }) => config.protocol === 'http');
+  const site = on.find(({ protocol }) => protocol === 'http');
   if (site) {
-    const path = site.config.path.replace(/\*$/, '');
-    const demo = site.config.name === 'demo' ? `${path}fast` : path;
-    const host =
-      site.config.host === undefined ? '' : ` -H 'Host: ${site.config.host.replace('*', 'www')}'`;
-    lines.push(`curl -i${host} ${publicUrl}${demo}     # twice: MISS, then HIT`);
+    const path = site.path.replace(/\*$/, '');
+    const isDemo = site.fetch.some((name) => config.fetchers.get(name)?.type === 'slow-server');
+    const host = site.host === undefined ? '' : ` -H 'Host: ${site.host.replace('*', 'www')}'`;
+    lines.push(
+      `curl -i${host} ${publicUrl}${path}${isDemo ? 'fast' : ''}     # twice: X-Cache says MISS, then HIT`,
+    );
   }
-  const go = on.find(({ config }) => config.protocol === 'go' && config.host === undefined);
+  const go = on.find(({ protocol, host }) => protocol === 'go' && host === undefined);
   if (go) {
-    const base = go.config.path.replace(/\/\*$/, '');
+    const base = go.path.replace(/\/\*$/, '');
     lines.push(`GOPROXY=${publicUrl}${base} go install golang.org/x/tools/cmd/stringer@v0.30.0`);
   }
-  lines.push('caje ls     # what is kept');
+  const file = config.source === DEFAULT_SOURCE ? '' : ` --config ${config.source}`;
+  lines.push(`caje ls${file}     # what is kept`);
   return lines;
 }

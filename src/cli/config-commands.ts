@@ -1,103 +1,68 @@
-import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { promisify } from 'node:util';
 import type { Command } from 'commander';
-import { builtinTypes } from '../builtin-types.ts';
-import { configJsonSchema } from '../config/config-schema.ts';
-import { initConfig } from '../config/init-config.ts';
-import { printConfig, printDefaults } from '../config/print-config.ts';
-import { ProxyError } from '../errors.ts';
-import { loadNode } from './load.ts';
-import { EXIT, print } from './terminal.ts';
-
-/** Runs a command's work and keeps its exit code. */
-export type Run = (work: () => Promise<number>) => Promise<void>;
+import type { LoadedNode } from './load.ts';
+import { print } from './terminal.ts';
 
 interface ConfigOptions {
   readonly config?: string | undefined;
 }
 
-/** `caje config check | print | schema` and `caje init`. */
-export function addConfigCommands(program: Command, run: Run): void {
-  const config = program.command('config').description('look at the configuration');
+interface PrintOptions extends ConfigOptions {
+  readonly defaults?: boolean | undefined;
+}
+
+/** `caje config check | print | schema`. */
+export function addConfigCommands(program: Command): void {
+  const config = program
+    .command('config')
+    .description('look at the configuration')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  caje config check --config caje.yaml
+  caje config print --defaults
+  caje config schema > caje.schema.json`,
+    );
   config
     .command('check')
     .description('say everything that is wrong with it; exit code 2 if anything is')
     .option('-c, --config <file>', 'configuration')
-    .action(async (options: ConfigOptions) => await run(async () => await check(options)));
+    .action(check);
   config
     .command('print')
     .description('print what is in force, secrets masked')
     .option('-c, --config <file>', 'configuration')
     .option('--defaults', 'every key that has a default instead')
-    .action(
-      async (options: ConfigOptions & { defaults?: boolean }) =>
-        await run(async () => {
-          const loaded = await loadNode(options.config);
-          process.stdout.write(
-            options.defaults ? printDefaults(loaded.types) : printConfig(loaded),
-          );
-          return EXIT.done;
-        }),
-    );
+    .action(printConfiguration);
   config
     .command('schema')
     .description('print the JSON Schema, for editors')
     .option('-c, --config <file>', 'configuration whose plug-ins count')
-    .action(
-      async (options: ConfigOptions) =>
-        await run(async () => {
-          const types =
-            options.config === undefined ? builtinTypes : (await loadNode(options.config)).types;
-          print(JSON.stringify(configJsonSchema(types), undefined, 2));
-          return EXIT.done;
-        }),
-    );
-  program
-    .command('init')
-    .description("write a first caje.yaml from the clients' own settings")
-    .option('-o, --output <file>', 'where to', 'caje.yaml')
-    .option('-f, --force', 'overwrite it if it is there')
-    .action(
-      async (options: { output: string; force?: boolean }) =>
-        await run(async () => await init(options.output, options.force === true)),
-    );
+    .action(printSchema);
 }
 
-async function check(options: ConfigOptions): Promise<number> {
-  const { config } = await loadNode(options.config);
-  print(
-    `${config.source}: fine, ${config.rules.length} ${config.rules.length === 1 ? 'rule' : 'rules'}`,
-  );
+async function check(options: ConfigOptions): Promise<void> {
+  const { config } = await load(options);
+  const count = config.rules.length;
+  print(`${config.source}: fine, ${count} ${count === 1 ? 'rule' : 'rules'}`);
   for (const note of config.notes) print(`note: ${note}`);
-  return EXIT.done;
 }
 
-async function init(output: string, force: boolean): Promise<number> {
-  if (!force && existsSync(output))
-    throw new ProxyError(
-      'conflict',
-      'init',
-      `${output} is there already: --force overwrites it, --output names another`,
-    );
-  const { yaml, hints } = await initConfig({ env: process.env, runGoEnv });
-  await writeFile(output, yaml, { mode: 0o640 });
-  print(`wrote ${output}; start the node with: caje serve --config ${output}`);
-  for (const { about, command } of hints) print(`\n${about}:\n  ${command}`);
-  return EXIT.done;
+async function printConfiguration(options: PrintOptions): Promise<void> {
+  const loaded = await load(options);
+  const { printConfig, printDefaults } = await import('../config/print-config.ts');
+  process.stdout.write(options.defaults ? printDefaults(loaded.types) : printConfig(loaded));
 }
 
-async function runGoEnv(): Promise<Readonly<Record<string, string>> | undefined> {
-  try {
-    const { stdout } = await promisify(execFile)('go', ['env', '-json'], {
-      timeout: 5_000,
-      cwd: tmpdir(),
-      env: { ...process.env, GOTOOLCHAIN: 'local' },
-    });
-    return JSON.parse(stdout) as Record<string, string>;
-  } catch {
-    return undefined;
-  }
+async function printSchema(options: ConfigOptions): Promise<void> {
+  const { configJsonSchema } = await import('../config/config-schema.ts');
+  const { builtinTypes } = await import('../builtin-types.ts');
+  const types = options.config === undefined ? builtinTypes : (await load(options)).types;
+  print(JSON.stringify(configJsonSchema(types), undefined, 2));
+}
+
+// What knows every component type is loaded when a command runs: help and version need not wait for it.
+async function load(options: ConfigOptions): Promise<LoadedNode> {
+  const { loadNode } = await import('./load.ts');
+  return await loadNode(options.config);
 }

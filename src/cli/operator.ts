@@ -1,42 +1,76 @@
 import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { builtinTypes } from '../builtin-types.ts';
-import { ProxyError } from '../errors.ts';
+import type { z } from 'zod';
+import type { Config } from '../config/config.ts';
+import { didYouMean } from '../config/suggest.ts';
+import { codeOf, ProxyError } from '../errors.ts';
 import { callControl, streamControl } from '../http/control-client.ts';
 import { createLogger } from '../log.ts';
-import { openOfflineNode } from '../offline-node.ts';
-import { loadNode } from './load.ts';
+import type { LoadedNode } from './load.ts';
+import { warn } from './terminal.ts';
 
 /** One command of an operator: asks the running node, or does the work itself where none runs. */
 export interface Operator extends AsyncDisposable {
   /** True: a node answers. */
   readonly online: boolean;
-  call(name: string, input?: unknown): Promise<unknown>;
+  readonly config: Config;
+  call<T>(name: string, output: z.ZodType<T>, input?: unknown): Promise<T>;
   /** Row by row, as they come. */
-  stream(name: string, input?: unknown): AsyncIterable<unknown>;
+  stream<T>(name: string, row: z.ZodType<T>, input?: unknown): AsyncIterable<T>;
 }
 
-/** Finds the node of a configuration by its data folder. */
+interface Answers extends AsyncDisposable {
+  call(name: string, input: unknown): Promise<unknown>;
+  stream(name: string, input: unknown): AsyncIterable<unknown>;
+}
+
+/** Finds the node of a configuration by its data folder. Throws `not-found` where there is neither node nor folder. */
 export async function openOperator(configFile: string | undefined): Promise<Operator> {
+  // Loaded when they are needed: most commands find a running node and open nothing themselves.
+  const { loadNode } = await import('./load.ts');
   const loaded = await loadNode(configFile);
   const socket = join(loaded.config.data, 'control.sock');
-  if (await answers(socket)) {
-    return {
-      online: true,
-      call: async (name, input) => await callControl(socket, name, input),
-      stream: (name, input) => streamControl(socket, name, input),
-      [Symbol.asyncDispose]: async () => {},
-    };
-  }
-  if (!existsSync(loaded.config.data)) {
-    const folder = loaded.config.data;
+  const online = await isAnswering(socket);
+  const answers = online ? askNode(socket) : await workAlone(loaded);
+  return {
+    online,
+    config: loaded.config,
+    call: async (name, output, input) => read(output, await answers.call(name, input)),
+    async *stream(name, row, input) {
+      for await (const item of answers.stream(name, input)) yield read(row, item);
+    },
+    [Symbol.asyncDispose]: async () => await answers[Symbol.asyncDispose](),
+  };
+}
+
+/** Says so where a rule that found nothing is not in the configuration either; what a former rule stored can still be named. */
+export function warnOfUnknownRule({ rules }: Config, rule: string | undefined): void {
+  const names = rules.map(({ name }) => name);
+  if (rule === undefined || names.includes(rule)) return;
+  warn(`the configuration has no rule ${JSON.stringify(rule)}${didYouMean(rule, names)}`);
+}
+
+function askNode(socket: string): Answers {
+  return {
+    call: async (name, input) => await callControl(socket, name, input),
+    stream: (name, input) => streamControl(socket, name, input),
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
+
+async function workAlone(loaded: LoadedNode): Promise<Answers> {
+  const folder = loaded.config.data;
+  if (!existsSync(folder))
     throw new ProxyError(
       'not-found',
       'operator.open',
       `there is no data folder ${folder} and no node runs: name its configuration with --config`,
     );
-  }
+  const [{ openOfflineNode }, { builtinTypes }] = await Promise.all([
+    import('../offline-node.ts'),
+    import('../builtin-types.ts'),
+  ]);
   const node = await openOfflineNode({
     ...loaded,
     types: builtinTypes,
@@ -44,24 +78,41 @@ export async function openOperator(configFile: string | undefined): Promise<Oper
   });
   const handler = (name: string) => {
     const found = node.handlers[name];
-    if (!found) throw new ProxyError('invalid', 'operator.call', `there is no command ${name}`);
+    if (!found) throw new ProxyError('internal', 'operator.call', `there is no command ${name}`);
     return found;
   };
   return {
-    online: false,
     call: async (name, input) => await handler(name)(input, {}),
     stream: (name, input) => handler(name)(input, {}) as AsyncIterable<unknown>,
     [Symbol.asyncDispose]: async () => await node[Symbol.asyncDispose](),
   };
 }
 
-async function answers(path: string): Promise<boolean> {
-  return await new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
+function read<T>(schema: z.ZodType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new ProxyError(
+    'unsupported',
+    'operator.read',
+    'the running node answers in another form: it is of another version than this command',
+    { cause: parsed.error },
+  );
+}
+
+async function isAnswering(path: string): Promise<boolean> {
+  const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+  const socket = connect(path);
+  socket.once('connect', () => resolve(true));
+  socket.once('error', (cause) => {
+    if (codeOf(cause) !== 'EACCES') resolve(false);
+    else
+      reject(
+        new ProxyError('forbidden', 'operator.open', `no permission to use ${path}`, { cause }),
+      );
   });
+  try {
+    return await promise;
+  } finally {
+    socket.destroy();
+  }
 }

@@ -1,53 +1,66 @@
 import { builtinTypes } from '../builtin-types.ts';
 import { messageOf } from '../errors.ts';
-import { createLogger, type LogLevel } from '../log.ts';
-import { type RunningNode, startNode, VERSION } from '../main.ts';
+import { createLogger, type Logger, type LogLevel } from '../log.ts';
+import { type RunningNode, startNode } from '../main.ts';
+import { VERSION } from '../version.ts';
 import { banner } from './banner.ts';
 import { loadNode } from './load.ts';
 import { type SlowServer, startSlowServer } from './slow-server.ts';
 import { EXIT, print } from './terminal.ts';
 
+/** What `serve` is told on the command line. */
 export interface ServeOptions {
   readonly config?: string | undefined;
+  /** Absent: `log.level`. */
   readonly logLevel?: LogLevel | undefined;
 }
 
+/** Longest wait for the node to close once a second signal came. Milliseconds. */
+const LAST_MS = 1_000;
+
 /** `caje serve`: runs a node until SIGTERM or SIGINT, drains it, and gives the exit code. A second signal cuts what is left. */
 export async function serve(options: ServeOptions): Promise<number> {
-  const loaded = await loadNode(options.config);
-  const { config, plugins } = loaded;
+  const { config, plugins } = await loadNode(options.config);
   const log = createLogger(options.logLevel ?? config.log.level);
   let demo: SlowServer | undefined;
   const startDemo = async (): Promise<URL> => {
     demo ??= await startSlowServer({ host: '127.0.0.1', port: 0 });
     return new URL(demo.url);
   };
-  const failed = (error: unknown): void => {
-    log.error(
-      { err: error instanceof Error ? error.stack : String(error) },
-      'a fault that nothing caught: the node ends',
-    );
-    process.exit(EXIT.failed);
-  };
-  process.on('uncaughtException', failed).on('unhandledRejection', failed);
+  endOnFault(log);
   const node = await startNode({ config, types: builtinTypes, plugins, log, startDemo });
   print(banner(node, config, VERSION));
-  await untilStopped(node, (message) => log.warn({}, message));
+  const code = await untilStopped(node, log);
   await demo?.close();
-  return EXIT.done;
+  return code;
 }
 
-async function untilStopped(node: RunningNode, warn: (message: string) => void): Promise<void> {
+function endOnFault(log: Logger): void {
+  const end = (error: unknown): void => {
+    const err = error instanceof Error ? error.stack : String(error);
+    log.error({ err }, 'a fault that nothing caught: the node ends');
+    process.exit(EXIT.failed);
+  };
+  process.on('uncaughtException', end).on('unhandledRejection', end);
+}
+
+async function untilStopped(node: RunningNode, log: Logger): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<void>();
   let signals = 0;
-  const stop = (signal: string): void => {
+  const stop = (signal: NodeJS.Signals): void => {
     signals += 1;
-    if (signals > 1) warn(`${signal} again: what is left is cut`);
-    node.close().then(resolve, (error: unknown) => {
-      warn(`the node did not close cleanly: ${messageOf(error)}`);
-      resolve();
-    });
+    if (signals === 1) resolve(node.close());
+    if (signals !== 2) return;
+    log.warn({ signal }, 'a second signal: what is left is cut');
+    node.close().catch(() => {});
+    setTimeout(() => process.exit(EXIT.failed), LAST_MS).unref();
   };
   process.on('SIGTERM', stop).on('SIGINT', stop);
-  await promise;
+  try {
+    await promise;
+    return EXIT.done;
+  } catch (error) {
+    log.error({ err: messageOf(error) }, 'the node did not close cleanly');
+    return EXIT.failed;
+  }
 }

@@ -16,6 +16,11 @@ export function print(line = ''): void {
   process.stdout.write(`${line}\n`);
 }
 
+/** Says what is odd without being a failure, on standard error. */
+export function warn(text: string): void {
+  process.stderr.write(`${styleText('yellow', 'caje:', { stream: process.stderr })} ${text}\n`);
+}
+
 /** Says what went wrong on standard error, without a stack, and gives the exit code that fits. */
 export function complain(error: unknown): number {
   if (error instanceof ConfigError) {
@@ -35,6 +40,8 @@ export function strong(text: string): string {
   return styleText('bold', text);
 }
 
+const FOR_EVER_SECONDS = 10 * 365 * 86_400;
+
 /** Bytes for people: `1.5 MiB`. */
 export function humanSize(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
@@ -47,9 +54,9 @@ export function humanSize(bytes: number): string {
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
 }
 
-/** Whole seconds for people: `2h 5m`, with a minus where it is past. */
+/** Whole seconds for people: `2h 5m`, with a minus where it is past; over ten years is for ever. */
 export function humanSpan(seconds: number): string {
-  if (seconds > 10 * 365 * 86_400) return 'for ever';
+  if (seconds > FOR_EVER_SECONDS) return 'for ever';
   const sign = seconds < 0 ? '-' : '';
   let left = Math.abs(seconds);
   const parts: string[] = [];
@@ -66,16 +73,45 @@ export function humanSpan(seconds: number): string {
   return sign + (parts.join(' ') || '0s');
 }
 
-/** Rows under their titles, columns as wide as they need; numbers to the right. */
-export function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = titles.map((title, at) =>
-    Math.max(title.length, ...rows.map((row) => row[at]?.length ?? 0)),
-  );
-  const line = (cells: readonly string[]): string =>
-    cells
-      .map((cell, at) => (at === cells.length - 1 ? cell : cell.padEnd(widths[at] ?? 0)))
-      .join('  ');
-  return [strong(line(titles)), ...rows.map(line)].join('\n');
+/** A column of a table; what is wider pushes the rest of its line. */
+export interface Column {
+  readonly title: string;
+  /** Characters. The last column needs none. */
+  readonly width: number;
+}
+
+/** Writes a table line by line, so that a long one is never held whole. The titles come with the first row. */
+export class TableWriter {
+  readonly #columns: readonly Column[];
+  #rows = 0;
+
+  constructor(columns: readonly Column[]) {
+    this.#columns = columns;
+  }
+
+  /** How many were written. */
+  get rows(): number {
+    return this.#rows;
+  }
+
+  row(cells: readonly string[]): void {
+    if (this.#rows === 0) print(strong(this.#line(this.#columns.map(({ title }) => title))));
+    this.#rows += 1;
+    print(plain(this.#line(cells)));
+  }
+
+  #line(cells: readonly string[]): string {
+    const last = cells.length - 1;
+    const padded = cells.map((cell, at) =>
+      at === last ? cell : cell.padEnd(this.#columns[at]?.width ?? 0),
+    );
+    return padded.join('  ');
+  }
+}
+
+/** A line in which nothing steers the terminal: what came from outside may hold control characters. */
+export function plain(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, '\u{fffd}');
 }
 
 function reason(error: unknown): string {

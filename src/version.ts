@@ -1,0 +1,8 @@
+import { readFileSync } from 'node:fs';
+
+/** Version of the package, as `caje --version` and `/_caje/version` say it. */
+export const VERSION: string = (
+  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  }
+).version;
