@@ -193,6 +193,19 @@ async function cacheResult(url: string): Promise<string | null> {
   return response.headers.get('x-cache');
 }
 
+describe('README.md', () => {
+  it('shows the banner as it is', async () => {
+    await using node = await NodeProcess.start({ config: DEFAULT });
+    const shown = blockOf(document('README.md'), 'banner').text.trimEnd();
+    const here = shown.replaceAll(PUBLIC, new URL(node.url).host).replace('built-in default', '…');
+    const pattern = new RegExp(RegExp.escape(here).replaceAll('…', '.*'));
+    // An answer shows that it is up, its end that all was written.
+    await cacheResult(`${node.url}/`);
+    await node.stop();
+    expect(node.output.join('\n')).to.match(pattern);
+  }).timeout(START_MS);
+});
+
 describe('docs/cli.md', () => {
   it('shows the JSON of each command as it is', async () => {
     await using node = await NodeProcess.start({ config: DEFAULT });

@@ -77,7 +77,7 @@ describe('the documentation', () => {
 
   it('names only commands that there are, and describes each', async () => {
     const { stdout } = await runCaje(['--help']);
-    const listed = stdout.slice(stdout.indexOf('Commands:'));
+    const listed = stdout.slice(stdout.indexOf('Commands:')).split('\n\n', 1)[0] ?? '';
     const there = [...listed.matchAll(/^ {2}([a-z][a-z-]*) /gm)].map(([, name = '']) => name);
     expect(there).to.include.members(['serve', 'config', 'ls']);
     const named = new Set<string>();
