@@ -28,11 +28,20 @@ export async function serve(options: ServeOptions): Promise<number> {
     return new URL(demo.url);
   };
   endOnFault(log);
-  const node = await startNode({ config, types: builtinTypes, plugins, log, startDemo });
+  let node: RunningNode | undefined;
+  // From here on, so that a signal while the node starts also ends it in order.
+  const stopped = untilStopped(log, () => node?.close());
+  node = await startNode({ config, types: builtinTypes, plugins, log, startDemo });
   print(banner(node, config, VERSION));
-  const code = await untilStopped(node, log);
+  await stopped;
+  try {
+    await node.close();
+  } catch (error) {
+    log.error({ err: messageOf(error) }, 'the node did not close cleanly');
+    return EXIT.failed;
+  }
   await demo?.close();
-  return code;
+  return EXIT.done;
 }
 
 function endOnFault(log: Logger): void {
@@ -44,23 +53,17 @@ function endOnFault(log: Logger): void {
   process.on('uncaughtException', end).on('unhandledRejection', end);
 }
 
-async function untilStopped(node: RunningNode, log: Logger): Promise<number> {
+async function untilStopped(log: Logger, cut: () => Promise<void> | undefined): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   let signals = 0;
   const stop = (signal: NodeJS.Signals): void => {
     signals += 1;
-    if (signals === 1) resolve(node.close());
+    if (signals === 1) resolve();
     if (signals !== 2) return;
     log.warn({ signal }, 'a second signal: what is left is cut');
-    node.close().catch(() => {});
+    cut()?.catch(() => {});
     setTimeout(() => process.exit(EXIT.failed), LAST_MS).unref();
   };
   process.on('SIGTERM', stop).on('SIGINT', stop);
-  try {
-    await promise;
-    return EXIT.done;
-  } catch (error) {
-    log.error({ err: messageOf(error) }, 'the node did not close cleanly');
-    return EXIT.failed;
-  }
+  await promise;
 }
