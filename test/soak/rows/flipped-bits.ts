@@ -11,6 +11,8 @@ import { alsoTry, tryCases } from '../try-cases.ts';
 const FEW_CASES = 100;
 const LARGEST_OF_FEW = 8 * 1024 ** 2;
 const LARGEST = 64 * 1024 ** 2;
+/** Bodies of so many bytes differ from each other. */
+const DISTINCT = 8;
 const LANES = 4;
 
 interface Stored {
@@ -60,9 +62,9 @@ async function store(site: SoakSite, run: SoakRun): Promise<readonly (Stored | u
   const largest = run.cases > FEW_CASES ? LARGEST : LARGEST_OF_FEW;
   const keys = new Map<string, { readonly number: number; readonly size: number }>();
   const filled = await tryCases({ ...run, lanes: LANES }, async (number, random) => {
-    // The first two are the smallest and the largest; a body of one byte may be that of another key.
+    // The first two are the smallest and the largest. No two may have the same bytes, and of one byte there are few.
     const exponent = number < 2 ? number : random.fraction();
-    const size = Math.max(1, Math.round(largest ** exponent));
+    const size = Math.max(number === 0 ? 1 : DISTINCT, Math.round(largest ** exponent));
     const key = `/${number}?size=${size}`;
     await site.whole(key, size);
     await site.recorded(key);
