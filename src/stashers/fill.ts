@@ -3,6 +3,8 @@ import { kindOf, ProxyError } from '../errors.ts';
 import type { Fetched } from '../fetchers/fetcher.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Incoming, Sealed } from '../storage/backend.ts';
+import { SMALL_BODY } from '../storage/small-body.ts';
+import { passedThrough } from '../young-memory.ts';
 import { passBody } from './body-steps.ts';
 import { Spool } from './spool.ts';
 import type { SpoolFolder } from './spool-folder.ts';
@@ -90,6 +92,11 @@ export class Fill implements Incoming {
     return this.#whole;
   }
 
+  // Small bodies leave little behind, and a collection costs more than they do.
+  get #isLarge(): boolean {
+    return this.received > SMALL_BODY;
+  }
+
   /** Bytes received. */
   get received(): number {
     return this.#spool.total;
@@ -162,6 +169,7 @@ export class Fill implements Incoming {
       this.#spool.stopKeeping(
         new ProxyError('too-large', 'fill.take', `the body is larger than ${maxBytes} bytes`),
       );
+    if (this.#isLarge) passedThrough(piece.length);
     const wait = this.#spool.append(piece);
     this.#reconsider();
     return wait;

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import type { OpenOptions } from '../body.ts';
+import { SPOOL_READ } from '../storage/block-pool.ts';
 
 /** What a follower reads from; the growing body behind it. */
 export interface SpoolSource {
@@ -16,9 +17,6 @@ export interface SpoolSource {
   /** The follower ended or went away. */
   left(follower: SpoolFollower): void;
 }
-
-/** One read of the spool file by a reader that is behind. */
-const DISK_READ = 256 * 1024;
 
 /** One reader of a growing body: from memory at the live edge, from the file behind it. Destroying it harms no other. */
 export class SpoolFollower extends Readable {
@@ -74,7 +72,7 @@ export class SpoolFollower extends Readable {
       }
       const bytes = this.#source.memory(this.#position, limit);
       if (bytes) this.#give(bytes);
-      else void this.#fromDisk(Math.min(DISK_READ, limit - this.#position));
+      else void this.#fromDisk(Math.min(SPOOL_READ, limit - this.#position));
     }
   }
 

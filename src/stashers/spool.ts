@@ -1,15 +1,16 @@
 import type { Body, OpenOptions } from '../body.ts';
 import { ProxyError } from '../errors.ts';
+import { lendBlock, takeBlock } from '../storage/block-pool.ts';
 import { SMALL_BODY } from '../storage/small-body.ts';
 import { PieceWindow } from './piece-window.ts';
 import type { SpoolFile, SpoolFolder } from './spool-folder.ts';
 import { SpoolFollower, type SpoolSource } from './spool-follower.ts';
 
 /** Newest bytes kept in memory for readers at the live edge. */
-const WINDOW = 1024 * 1024;
+const WINDOW = 256 * 1024;
 
 /** Bytes that may wait for the disk before the origin is held back. */
-const MAX_UNWRITTEN = 4 * 1024 * 1024;
+const MAX_UNWRITTEN = 1024 * 1024;
 
 /** A reader that takes nothing for this long may not hold up the others once there is no file to read behind from. Milliseconds. */
 const STALL_MS = 30_000;
@@ -143,7 +144,7 @@ export class Spool implements SpoolSource {
   async disk(position: number, length: number): Promise<Buffer> {
     if (!this.#file)
       throw new ProxyError('internal', 'spool.read', 'bytes are neither in memory nor on disk');
-    const buffer = Buffer.allocUnsafe(Math.min(length, this.#onDisk - position));
+    const buffer = takeBlock(Math.min(length, this.#onDisk - position));
     const { bytesRead } = await this.#file.handle.read(buffer, 0, buffer.length, position);
     if (bytesRead === 0)
       throw new ProxyError(
@@ -151,7 +152,9 @@ export class Spool implements SpoolSource {
         'spool.read',
         'the spool file is shorter than what was written',
       );
-    return buffer.subarray(0, bytesRead);
+    // Whoever sends it last may hand it back, so that reading behind costs no fresh memory.
+    lendBlock(buffer);
+    return bytesRead === buffer.length ? buffer : buffer.subarray(0, bytesRead);
   }
 
   moved(): void {

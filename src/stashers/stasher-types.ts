@@ -14,8 +14,14 @@ import { contentDigestCheck, withVerify } from './with-verify.ts';
 /** The manifest, for stashers and the pull-through. */
 export const MANIFEST: ServiceKey<Manifest> = { description: 'manifest' };
 
-/** Bodies that one stasher keeps at a time. */
-const DEFAULT_CONCURRENT = 64;
+/**
+ * Bodies that one stasher keeps at a time: many, since small ones share a transaction and its fsync, and large ones are
+ * bounded by the fetches that bring them.
+ */
+const DEFAULT_CONCURRENT = 512;
+
+/** Memory that bodies may hold while they wait for a slow store: 64 MiB. */
+const MAX_WAITING = 64 * 1024 * 1024;
 
 /** Longest time that keeping one body may take: as a slow origin may need for a large one. */
 const DEFAULT_TIMEOUT = '10m';
@@ -47,7 +53,11 @@ export const storeStasherType: ComponentType<unknown, Stasher> = componentType({
       store,
       withVerify(contentDigestCheck, context),
       withTimeout(timeout),
-      withPool(concurrent),
+      withPool(concurrent, {
+        maxWaitingBytes: MAX_WAITING,
+        metrics: context.metrics,
+        log: context.log,
+      }),
     );
   },
 });

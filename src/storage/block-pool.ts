@@ -1,16 +1,22 @@
 import { BLOCK_SIZE } from '../body.ts';
 
-/** Blocks that wait for their next use, at most: 16 MiB. */
-const MAX_FREE = 16;
+/** Sizes that are used again: blocks of stored bodies, and what readers behind a growing one read at a time. */
+export const SPOOL_READ: number = 256 * 1024;
+/** Bytes of each size that wait for their next use, at most. */
+const MAX_FREE = 8 * BLOCK_SIZE;
 
-const free: Buffer[] = [];
+const free = new Map<number, Buffer[]>([
+  [BLOCK_SIZE, []],
+  [SPOOL_READ, []],
+]);
 const taken = new WeakSet<Buffer>();
 const lent = new WeakSet<Buffer>();
 
 /** A buffer of `length` bytes with any content. Whole blocks are used again where possible: fresh memory costs more than reading into it. */
 export function takeBlock(length: number): Buffer {
-  if (length !== BLOCK_SIZE) return Buffer.allocUnsafeSlow(length);
-  const block = free.pop() ?? Buffer.allocUnsafeSlow(length);
+  const same = free.get(length);
+  if (same === undefined) return Buffer.allocUnsafeSlow(length);
+  const block = same.pop() ?? Buffer.allocUnsafeSlow(length);
   taken.add(block);
   return block;
 }
@@ -25,5 +31,6 @@ export function lendBlock(block: Buffer): void {
  * Never needed; does nothing for chunks from elsewhere and for those that were given back before.
  */
 export function recycle(chunk: Buffer): void {
-  if (lent.delete(chunk) && free.length < MAX_FREE) free.push(chunk);
+  const same = free.get(chunk.length);
+  if (lent.delete(chunk) && same && same.length * chunk.length < MAX_FREE) same.push(chunk);
 }

@@ -96,9 +96,11 @@ export class DiskBackend implements Backend, Recoverer {
 
   async put(incoming: Incoming, options: CallOptions = {}): Promise<Stat> {
     const sealed = await sealedOf(incoming, 'disk-backend.put', options);
+    // A small body is written again as cheaply as it is looked up, but not when others write the same: each would wait for
+    // the transaction of the one before.
+    const isLookedUp = sealed.size > SMALL_BODY || this.#lock.isHeld(sealed.digest);
     return await this.#lock.run(sealed.digest, async () => {
-      // A small body is written again as cheaply as it is looked up.
-      const kept = sealed.size > SMALL_BODY ? await this.stat(sealed.digest, options) : undefined;
+      const kept = isLookedUp ? await this.stat(sealed.digest, options) : undefined;
       if (kept !== undefined) return kept;
       return await this.#gate.run(
         'disk-backend.put',

@@ -2,6 +2,11 @@
 export class KeyedLock {
   readonly #tails = new Map<string, Promise<void>>();
 
+  /** Whether somebody holds or waits for a key now. */
+  isHeld(key: string): boolean {
+    return this.#tails.has(key);
+  }
+
   /** Runs `call` once nobody before it holds the key. */
   async run<T>(key: string, call: () => Promise<T>): Promise<T> {
     const before = this.#tails.get(key);

@@ -1,6 +1,8 @@
 import { setImmediate as tick } from 'node:timers/promises';
 import { expect } from 'chai';
 import { kindOf } from '../../src/errors.ts';
+import { silentLogger } from '../../src/log.ts';
+import { Metrics } from '../../src/metrics.ts';
 import type { Stashable } from '../../src/stashers/stasher.ts';
 import { withPool } from '../../src/stashers/with-pool.ts';
 import { withTimeout } from '../../src/stashers/with-timeout.ts';
@@ -72,6 +74,24 @@ describe('withPool', () => {
     backend.release();
     for (const stashed of await Promise.all(kept)) expect(stashed).not.to.equal(undefined);
     expect(backend.asked).to.equal(5);
+  });
+
+  it('serves but does not keep what would wait past its bound, and counts it', async () => {
+    const metrics = new Metrics();
+    const bound = { maxWaitingBytes: 2 * BYTES.length, metrics, log: silentLogger };
+    const { stasher, backend } = await open('memory', () => [withPool(1, bound)]);
+    backend.hold();
+    const kept = Array.from(
+      { length: 4 },
+      async (_, i) =>
+        await stasher.stash(stashable(`k${i}`, incomingOf(BYTES, { expectedSize: BYTES.length }))),
+    );
+    expect(await kept[3]).to.equal(undefined);
+    expect(metrics.value('stash_failed_total', 'busy')).to.equal(1);
+    backend.release();
+    for (const stashed of await Promise.all(kept.slice(0, 3)))
+      expect(stashed).not.to.equal(undefined);
+    expect(await stasher.stash(stashable('later', incomingOf(BYTES)))).not.to.equal(undefined);
   });
 
   it('lets the next one in after a body that was cut', async () => {
