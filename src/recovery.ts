@@ -5,7 +5,7 @@ import type { Logger } from './log.ts';
 import type { Manifest } from './manifest/manifest.ts';
 import type { Metrics } from './metrics.ts';
 import type { SpoolFolder } from './stashers/spool-folder.ts';
-import { type Backend, isRecoverer } from './storage/backend.ts';
+import { type Backend, isRecoverer, isShared } from './storage/backend.ts';
 
 export interface RecoverOptions {
   readonly folder: SpoolFolder;
@@ -60,7 +60,10 @@ async function removeOrphans(backend: Backend, options: RecoverOptions): Promise
   const before = clock.now() - config.gc.orphanGraceMs;
   let removed = 0;
   let seen = 0;
-  for await (const { digest, modifiedAt } of backend.list(undefined, { signal })) {
+  const bodies = isShared(backend)
+    ? backend.listOwn({ signal })
+    : backend.list(undefined, { signal });
+  for await (const { digest, modifiedAt } of bodies) {
     if (++seen % BATCH === 0) await new Promise((resolve) => setImmediate(resolve));
     if (signal.aborted) break;
     if (modifiedAt > before || (await manifest.isReferenced(digest))) continue;

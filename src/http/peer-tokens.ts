@@ -20,6 +20,12 @@ export function peerToken(name: string, secret: string): PeerToken {
       'peer-tokens',
       `the token of peer ${name} must have at least ${MIN_TOKEN_LENGTH} characters`,
     );
+  if (!/^[\x21-\x7e]+$/.test(secret))
+    throw new ProxyError(
+      'invalid',
+      'peer-tokens',
+      `the token of peer ${name} must be of visible ASCII characters: no peer could send another`,
+    );
   return { name, hash: sha256(secret) };
 }
 

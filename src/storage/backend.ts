@@ -85,6 +85,12 @@ export interface Recoverer {
   recover(options?: CallOptions): Promise<number>;
 }
 
+/** What a backend can tell that several nodes with manifests of their own may share. */
+export interface Shared {
+  /** Only what this node put there: the rest may be named by another's manifest. In order of digest. */
+  listOwn(options?: CallOptions): AsyncIterable<Stat>;
+}
+
 /** Whether the backend can be used now. Absent `problem`: it can. */
 export interface Health {
   readonly problem?: string | undefined;
@@ -96,6 +102,11 @@ export interface Backend extends Getter, Saver, Lister, Deleter, AsyncDisposable
   readonly name: string;
   /** What readyz says of it. Never throws, takes at most a second. */
   health(options?: CallOptions): Promise<Health>;
+}
+
+/** Whether a backend may hold what other nodes put there. */
+export function isShared(backend: object): backend is Shared {
+  return 'listOwn' in backend && typeof backend.listOwn === 'function';
 }
 
 /** Whether a backend leaves things behind that `recover` would remove. */

@@ -25,9 +25,6 @@ import { SMALL_BODY } from './small-body.ts';
 import { StoreGate } from './store-gate.ts';
 import { type BlockSource, checkSignal, openVerified } from './verified-body.ts';
 
-/** Rows read at a time when all are listed. */
-const PAGE = 500;
-
 /** How a disk backend is made. */
 export interface DiskBackendOptions {
   readonly name: string;
@@ -109,15 +106,8 @@ export class DiskBackend implements Backend, Recoverer {
     });
   }
 
-  async *list(after?: Digest, { signal }: CallOptions = {}): AsyncIterable<Stat> {
-    let last = after;
-    for (;;) {
-      checkSignal(signal, 'disk-backend.list');
-      const page = this.#database.page(this.name, last, PAGE);
-      for (const row of page) yield toStat(row);
-      if (page.length < PAGE) return;
-      last = page.at(-1)?.digest;
-    }
+  async *list(after?: Digest, options?: CallOptions): AsyncIterable<Stat> {
+    yield* this.#database.blobs(this.name, after, options);
   }
 
   async delete(digest: Digest, { signal, unless }: DeleteOptions = {}): Promise<boolean> {

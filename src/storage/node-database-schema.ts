@@ -5,7 +5,8 @@ export const STORAGE_SCHEMA: string = 'storage';
 
 /**
  * `blobs`: what each backend of this node keeps. `blocks` is NULL where the digest says it all (one block, or none);
- * `place` is the row of `small_bodies` that holds the body, 0 where the backend keeps it elsewhere.
+ * `place` is the row of `small_bodies` that holds the body, 0 where the backend keeps it elsewhere, -1 where it does and another
+ * node put it there.
  * Small bodies have ids of their own so that they are appended, page after page, not spread by digest.
  */
 export const STORAGE_MIGRATIONS: readonly Migration[] = [
@@ -35,6 +36,8 @@ export interface BlobPut {
   readonly size: number;
   readonly blocks: Uint8Array | null;
   readonly body: Uint8Array | null;
+  /** True: another node put it there, unless a row says that this one did. */
+  readonly isForeign: boolean;
   /** Milliseconds since the epoch. */
   readonly modifiedAt: number;
 }

@@ -40,9 +40,13 @@ export function createNodeWriter(
     if (found > 0 && changeBody.run(body, found).changes > 0) return found;
     return Number(addBody.run(body).lastInsertRowid);
   };
+  const placeOf = (write: BlobPut, found: number | undefined): number => {
+    if (write.isForeign) return found ?? -1;
+    return placeBody(write.body, found ?? 0);
+  };
   const put = (write: BlobPut): boolean => {
     const digest = Buffer.from(write.digest, 'hex');
-    const place = placeBody(write.body, find.get(write.backend, digest)?.place ?? 0);
+    const place = placeOf(write, find.get(write.backend, digest)?.place);
     const { backend, size, blocks, modifiedAt } = write;
     putRow.run(backend, digest, size, blocks, place, modifiedAt, modifiedAt);
     return true;

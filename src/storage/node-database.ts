@@ -8,6 +8,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import type { CallOptions } from '../body.ts';
 import type { Clock } from '../clock.ts';
 import type { ServiceKey } from '../component.ts';
 import { messageOf, ProxyError } from '../errors.ts';
@@ -19,6 +20,7 @@ import { WriterThread } from '../sqlite/writer-thread.ts';
 import type { Stat } from './backend.ts';
 import { type Digest, digestBytes, digestFromBytes, impliedBlocks } from './digest.ts';
 import { type NodeWrite, STORAGE_MIGRATIONS, STORAGE_SCHEMA } from './node-database-schema.ts';
+import { checkSignal } from './verified-body.ts';
 
 /** The node's local database, for components. */
 export const NODE_DATABASE: ServiceKey<NodeDatabase> = { description: 'node-local database' };
@@ -27,7 +29,7 @@ export const NODE_DATABASE: ServiceKey<NodeDatabase> = { description: 'node-loca
 export interface BlobRow extends Stat {
   /** 32 bytes for each block. */
   readonly blocks: Buffer;
-  /** Where its body lies among the small bodies; 0: not there, the backend keeps it. */
+  /** Where its body lies among the small bodies; 0: not there, the backend keeps it; -1: it does, and another node put it. */
   readonly place: number;
 }
 
@@ -41,6 +43,8 @@ export interface BlobRecord {
   readonly modifiedAt: number;
   /** Absent: the backend keeps the body. */
   readonly body?: Buffer | undefined;
+  /** True: another node put it there. Absent: this one did. */
+  readonly isForeign?: boolean | undefined;
 }
 
 /** How the node-local database is opened. */
@@ -59,6 +63,8 @@ interface Row {
   readonly modified_at: number;
 }
 
+/** Rows read at a time. */
+const PAGE = 500;
 const FILE_MODE = 0o640;
 const FOLDER_MODE = 0o750;
 /** Uses noted at most this often; and at most this many are remembered in between. */
@@ -95,7 +101,7 @@ export class NodeDatabase implements AsyncDisposable {
       `${columns} WHERE backend = ? AND digest = ?`,
     );
     this.#page = this.#reader.prepare<[string, Buffer, number], Row>(
-      `${columns} WHERE backend = ? AND digest > ? ORDER BY digest LIMIT ?`,
+      `${columns} WHERE backend = ? AND digest > ? AND place >= 0 ORDER BY digest LIMIT ?`,
     );
     this.#body = this.#reader
       .prepare<[number], Buffer>('SELECT body FROM small_bodies WHERE id = ?')
@@ -135,10 +141,24 @@ export class NodeDatabase implements AsyncDisposable {
     return this.#read(() => this.#body.get(place)) as Buffer | undefined;
   }
 
-  /** At most `limit` blobs of a backend in order of digest, after `after`. */
-  page(backend: string, after: Digest | undefined, limit: number): BlobRow[] {
-    const from = after === undefined ? Buffer.alloc(0) : digestBytes(after);
-    return this.#read(() => this.#page.all(backend, from, limit))?.map(toBlob) ?? [];
+  /** Blobs that this node put into a backend, in order of digest, after `after`; read page by page. */
+  async *blobs(
+    backend: string,
+    after?: Digest,
+    { signal }: CallOptions = {},
+  ): AsyncGenerator<Stat> {
+    let last = after === undefined ? Buffer.alloc(0) : digestBytes(after);
+    for (;;) {
+      checkSignal(signal, 'node-database.blobs');
+      const from = last;
+      const page = this.#read(() => this.#page.all(backend, from, PAGE)) ?? [];
+      for (const row of page) {
+        const { digest, size, modifiedAt } = toBlob(row);
+        yield { digest, size, modifiedAt };
+        last = row.digest;
+      }
+      if (page.length < PAGE) return;
+    }
   }
 
   /** Resolves when row and body are on disk. Throws `unavailable` when they cannot be written. */
@@ -152,6 +172,7 @@ export class NodeDatabase implements AsyncDisposable {
       size,
       blocks: isImplied ? null : trimmed(record.blocks),
       body: record.body === undefined ? null : trimmed(record.body),
+      isForeign: record.isForeign === true,
       modifiedAt,
     });
   }

@@ -1,8 +1,5 @@
 import type { CallOptions, OpenOptions } from '../body.ts';
-import type { Clock } from '../clock.ts';
 import { kindOf, messageOf, ProxyError } from '../errors.ts';
-import type { Logger } from '../log.ts';
-import type { Metrics } from '../metrics.ts';
 import type {
   Backend,
   DeleteOptions,
@@ -11,14 +8,14 @@ import type {
   Opened,
   Recoverer,
   Sealed,
+  Shared,
   Stat,
 } from './backend.ts';
-import type { BodyCache } from './body-cache.ts';
 import { type Digest, digestOf } from './digest.ts';
 import { bytesOfIncoming, sealedOf } from './incoming-bytes.ts';
 import type { BlobRecord, NodeDatabase } from './node-database.ts';
+import type { S3BackendOptions } from './s3-backend-options.ts';
 import { S3BlockDigests } from './s3-block-digests.ts';
-import type { S3ClientOptions } from './s3-client.ts';
 import { S3Connection } from './s3-connection.ts';
 import { S3Keys } from './s3-keys.ts';
 import { S3Objects } from './s3-objects.ts';
@@ -28,32 +25,12 @@ import { checkContent, copyObject, PART_SIZE, PieceReader, uploadParts } from '.
 import { S3Uploads } from './s3-uploads.ts';
 import { checkRange, checkSignal, openVerified } from './verified-body.ts';
 
-/** How an S3 backend is made. */
-export interface S3BackendOptions extends S3ClientOptions {
-  readonly name: string;
-  /** What all keys begin with. Absent: nothing. */
-  readonly prefix?: string | undefined;
-  /** This node's own name: its uploads are told from those of others by it. */
-  readonly nodeId: string;
-  /** Remembers sizes and block digests, so that a read is one call. */
-  readonly database: NodeDatabase;
-  /** Gets small bodies as they are written and read. Absent: nothing is kept in memory. */
-  readonly cache?: BodyCache | undefined;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-  /** False: bytes leave unchecked. Absent: true. */
-  readonly verify?: boolean | undefined;
-  /** Bytes that one copy on the server may have, at least 5 MiB. Absent: 512 MiB. */
-  readonly copyLimit?: number | undefined;
-}
-
 /** One copy has to end within the idle limit, since some stores say nothing while they copy; S3 itself takes 5 GiB. */
 const COPY_LIMIT = 512 * 1024 * 1024;
 const HEALTH_LIMIT_MS = 900;
 
 /** Bodies in a bucket of S3 or of a compatible store. */
-export class S3Backend implements Backend, Recoverer {
+export class S3Backend implements Backend, Recoverer, Shared {
   readonly name: string;
   readonly #options: S3BackendOptions;
   readonly #connection: S3Connection;
@@ -154,6 +131,11 @@ export class S3Backend implements Backend, Recoverer {
     } while (token !== undefined);
   }
 
+  /** What this node put there, as far as it knows; a bucket may hold what other nodes' manifests name. */
+  async *listOwn(options?: CallOptions): AsyncIterable<Stat> {
+    yield* this.#database.blobs(this.name, undefined, options);
+  }
+
   async delete(digest: Digest, options: DeleteOptions = {}): Promise<boolean> {
     checkSignal(options.signal, 's3-backend.delete');
     const found = await this.stat(digest, options);
@@ -192,9 +174,9 @@ export class S3Backend implements Backend, Recoverer {
   async #putWhole(sealed: Sealed, bytes: Buffer, options: CallOptions): Promise<Stat> {
     const { digest } = sealed;
     await this.#blocks.put(sealed, options);
-    await this.#objects.put(this.#keys.body(digest), bytes, true, options);
+    const isOurs = await this.#objects.put(this.#keys.body(digest), bytes, true, options);
     this.#options.cache?.set(digest, bytes);
-    return await this.#remember(sealed);
+    return await this.#remember(sealed, !isOurs);
   }
 
   async #putParts(
@@ -217,7 +199,8 @@ export class S3Backend implements Backend, Recoverer {
       const sealed = await sealedOf(incoming, 's3-backend.put', options);
       const { digest, size } = sealed;
       checkContent(sealed, uploaded.size, uploaded.digest);
-      if ((await this.stat(digest, options))?.size === size) return await this.#remember(sealed);
+      if ((await this.stat(digest, options))?.size === size)
+        return await this.#remember(sealed, true);
       // A call that fails may still have been carried out.
       progress = 'completing';
       await this.#uploads.complete(key, id, uploaded.parts, options);
@@ -230,7 +213,7 @@ export class S3Backend implements Backend, Recoverer {
         { from: key, to: this.#keys.body(digest), size, limit },
         options,
       );
-      return await this.#remember(sealed);
+      return await this.#remember(sealed, false);
     } finally {
       // What cannot be removed now is removed by the next start.
       if (progress !== 'complete') await this.#uploads.abort(key, id).catch(() => undefined);
@@ -238,9 +221,9 @@ export class S3Backend implements Backend, Recoverer {
     }
   }
 
-  async #remember({ digest, size, blocks }: Sealed): Promise<Stat> {
+  async #remember({ digest, size, blocks }: Sealed, isForeign: boolean): Promise<Stat> {
     const modifiedAt = this.#options.clock.now();
-    await this.#note({ digest, size, blocks, modifiedAt });
+    await this.#note({ digest, size, blocks, modifiedAt, isForeign });
     return { digest, size, modifiedAt };
   }
 
@@ -255,7 +238,7 @@ export class S3Backend implements Backend, Recoverer {
       await this.#discard(digest, new ProxyError('integrity', 's3-backend.open', message));
       return undefined;
     }
-    const record = { ...found, blocks };
+    const record = { ...found, blocks, isForeign: true };
     await this.#note(record);
     return record;
   }

@@ -80,13 +80,13 @@ export class S3Objects {
     throw new ProxyError('integrity', 's3-objects.get', `${key}: got ${got} for ${expected}`);
   }
 
-  /** Writes an object. With `ifAbsent` one that is there already stays, which is no failure. */
+  /** Writes an object. With `ifAbsent` one that is there already stays, which is no failure; false then. */
   async put(
     key: string,
     bytes: Uint8Array,
     ifAbsent: boolean,
     options: CallOptions,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const input = { Bucket: this.#to.bucket, Key: key, Body: bytes, ContentLength: bytes.length };
     const send = (condition: object) =>
       this.#to.write(
@@ -98,11 +98,12 @@ export class S3Objects {
       await send(ifAbsent ? { IfNoneMatch: '*' } : {});
     } catch (error) {
       const status = statusOf(error);
-      if (ifAbsent && status === 412) return;
+      if (ifAbsent && status === 412) return false;
       // 501: the store does not know the condition; 409: another put of the same bytes was under way.
       if (!ifAbsent || (status !== 501 && status !== 409)) throw error;
       await send({});
     }
+    return true;
   }
 
   /** Also when there is no such object. */

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { kindOf, messageOf } from '../../src/errors.ts';
 import { processIdentity } from '../../src/process-identity.ts';
 import { digestOf } from '../../src/storage/digest.ts';
-import type { S3BackendOptions } from '../../src/storage/s3-backend.ts';
+import type { S3BackendOptions } from '../../src/storage/s3-backend-options.ts';
 import { backendContract } from '../contract/backend.ts';
 import { contentOf, failureOf } from '../contract/backend-fixture.ts';
 import { GrowingBody, incomingOf } from '../support/incoming.ts';
@@ -49,6 +49,30 @@ describe('S3 storage', function () {
       await bucket.flip(bodyKey(digest), 5 * MIB);
       expect(await (await bucket.neighbour()).open(digest, { range })).to.equal(undefined);
       expect(bucket.metrics.value('corrupt_blobs_total')).to.equal(1);
+    });
+
+    it('lists as its own only what it put there itself, so that recovery leaves what others name', async () => {
+      await using bucket = await openBucket(server);
+      const neighbour = await bucket.neighbour();
+      const [mine, theirs, both] = [1, 2, 3].map((seed) => seededBytes(1000, seed)) as [
+        Buffer,
+        Buffer,
+        Buffer,
+      ];
+      const large = seededBytes(9 * MIB);
+      await bucket.backend.put(incomingOf(mine));
+      await bucket.backend.put(incomingOf(both));
+      await bucket.backend.put(incomingOf(large));
+      const foreign = await neighbour.put(incomingOf(theirs));
+      await neighbour.put(incomingOf(both));
+      await neighbour.put(incomingOf(large));
+      await contentOf(await bucket.backend.open(foreign.digest));
+      // A second time it is still its own, although the bucket had it.
+      await bucket.backend.put(incomingOf(mine));
+      const own = async (backend: { listOwn(): AsyncIterable<{ digest: string }> }) =>
+        (await Array.fromAsync(backend.listOwn())).map(({ digest }) => digest);
+      expect(await own(bucket.backend)).to.have.members([mine, both, large].map(digestOf));
+      expect(await own(neighbour)).to.deep.equal([foreign.digest]);
     });
 
     it('judges a body by its digest where its block digests are missing or changed', async () => {
@@ -214,9 +238,14 @@ describe('S3 storage', function () {
       await using own = await startS3Server();
       await using bucket = await openBucket(own);
       own.pause();
-      const before = performance.now();
-      expect((await bucket.backend.health()).problem).to.match(/does not answer/);
-      expect(performance.now() - before).to.be.below(1500);
+      let problem: string | undefined;
+      // On a busy machine the server may answer once more before it stands still.
+      while (problem === undefined) {
+        const before = performance.now();
+        problem = (await bucket.backend.health()).problem;
+        expect(performance.now() - before).to.be.below(1500);
+      }
+      expect(problem).to.match(/does not answer/);
       own.resume();
     });
   });
