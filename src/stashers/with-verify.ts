@@ -6,11 +6,13 @@ import type { Metrics } from '../metrics.ts';
 import type { Incoming, Sealed } from '../storage/backend.ts';
 import { type StasherWrapper, withStash } from './stasher.ts';
 
-/** Looks at a whole body before it is published. Absent: fine. A text: why it must not be kept. */
-export type BodyCheck = (
-  draft: EntryDraft,
-  sealed: Sealed,
-) => Promise<string | undefined> | string | undefined;
+/** Looks at a whole body before it is published. */
+export interface BodyCheck {
+  /** False: there is nothing to check, which is known from the answer's head. */
+  appliesTo(draft: EntryDraft): boolean;
+  /** Absent: fine. A text: why it must not be kept. */
+  problem(draft: EntryDraft, sealed: Sealed): Promise<string | undefined> | string | undefined;
+}
 
 /** Where a check that failed is told. */
 export interface VerifyOptions {
@@ -23,6 +25,7 @@ export function withVerify(check: BodyCheck, { log, metrics }: VerifyOptions): S
   return (inner) =>
     withStash(inner, async (stashable, options) => {
       const { draft, body } = stashable;
+      if (!check.appliesTo(draft)) return await inner.stash(stashable, options);
       let refused: ProxyError | undefined;
       const sealed = verified(draft, body, check, (error) => {
         refused = error;
@@ -40,19 +43,21 @@ export function withVerify(check: BodyCheck, { log, metrics }: VerifyOptions): S
 }
 
 /** The digest that the answer itself declares for its content (Content-Digest, RFC 9530 §2) must be the body's. */
-export const contentDigestCheck: BodyCheck = (draft, sealed) => {
-  const field = draft.headers.get('content-digest');
-  if (field === undefined) return undefined;
-  try {
-    const declared = parseDictionary(field).get('sha-256')?.[0];
-    if (!(declared instanceof ArrayBuffer)) return undefined;
-    const hex = Buffer.from(declared).toString('hex');
-    return hex === sealed.digest
-      ? undefined
-      : 'the body does not have the digest that Content-Digest declares';
-  } catch {
-    return undefined;
-  }
+export const contentDigestCheck: BodyCheck = {
+  appliesTo: (draft) => draft.headers.has('content-digest'),
+  problem: (draft, sealed) => {
+    try {
+      const field = draft.headers.get('content-digest') ?? '';
+      const declared = parseDictionary(field).get('sha-256')?.[0];
+      if (!(declared instanceof ArrayBuffer)) return undefined;
+      const hex = Buffer.from(declared).toString('hex');
+      return hex === sealed.digest
+        ? undefined
+        : 'the body does not have the digest that Content-Digest declares';
+    } catch {
+      return undefined;
+    }
+  },
 };
 
 async function verified(
@@ -62,7 +67,7 @@ async function verified(
   refuse: (error: ProxyError) => void,
 ): Promise<Sealed> {
   const sealed = await body.sealed;
-  const problem = await check(draft, sealed);
+  const problem = await check.problem(draft, sealed);
   if (problem === undefined) return sealed;
   const error = new ProxyError('integrity', 'stasher.verify', problem);
   refuse(error);

@@ -243,5 +243,6 @@ describe('what peers are told', () => {
 
   it('refuses a token that could be guessed', () => {
     expect(() => peerToken('n3', 'short')).to.throw(ProxyError, /at least 16 characters/);
+    expect(() => peerToken('n3', 'a passphrase with spaces')).to.throw(ProxyError, /visible ASCII/);
   });
 });
