@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts';
 import type { Manifest } from '../manifest/manifest.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ProtocolResponse, Replay } from '../protocol/protocol.ts';
+import { ALTERING_FIELDS } from '../protocol/request-directives.ts';
 import type { BodyCache } from '../storage/body-cache.ts';
 import { isDigest } from '../storage/digest.ts';
 import { dropKeepAliveFields } from './connection-fields.ts';
@@ -14,7 +15,7 @@ import { edgeFields } from './send-response.ts';
 const MAX_HOT = 20_000;
 
 /** A request with any of these may mean something else than its address says, so it goes through the rules. */
-const DECIDING = [
+const DECIDING: readonly string[] = [
   'cache-control',
   'pragma',
   'authorization',
@@ -30,16 +31,10 @@ const DECIDING = [
   'forwarded',
   'x-forwarded-proto',
   'x-forwarded-host',
-  'x-http-method-override',
-  'x-http-method',
-  'x-method-override',
-  'x-original-url',
-  'x-rewrite-url',
-  'x-original-uri',
-  'x-rewrite-uri',
+  ...ALTERING_FIELDS,
   'x-request-id',
   'expect',
-] as const;
+];
 
 interface Hot {
   readonly response: ProtocolResponse;

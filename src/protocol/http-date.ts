@@ -29,8 +29,17 @@ export function parseHttpDate(value: string, nowMs: number): number | undefined 
 
 /** IMF-fixdate of a time in milliseconds since the epoch; the part of a second is dropped. */
 export function formatHttpDate(ms: number): string {
-  return new Date(ms).toUTCString();
+  const second = Math.floor(ms / 1000);
+  // Nearly every call is about the second of the one before.
+  if (second !== lastSecond) {
+    lastSecond = second;
+    lastText = new Date(second * 1000).toUTCString();
+  }
+  return lastText;
 }
+
+let lastSecond = Number.NaN;
+let lastText = '';
 
 function fullYear(digits: number, nowMs: number): number {
   const thisYear = new Date(nowMs).getUTCFullYear();

@@ -29,7 +29,7 @@ export interface RequestOptions {
 }
 
 /** Fields by which frameworks let a client change the method or the target; the key does not hold them. */
-const ALTERING = [
+export const ALTERING_FIELDS: readonly string[] = [
   'x-http-method-override',
   'x-http-method',
   'x-method-override',
@@ -37,7 +37,7 @@ const ALTERING = [
   'x-rewrite-url',
   'x-original-uri',
   'x-rewrite-uri',
-] as const;
+];
 
 /** Reads what a request wants of the cache. Pragma counts only without Cache-Control, RFC 9111 §5.4. */
 export function judgeRequest(headers: HeaderList, options: RequestOptions): RequestJudgement {
@@ -59,7 +59,7 @@ export function judgeRequest(headers: HeaderList, options: RequestOptions): Requ
 
 /** The first field that may make the origin read another method or target than the key names. Absent: none. */
 export function alteredBy(headers: HeaderList): string | undefined {
-  return ALTERING.find((name) => headers.has(name));
+  return ALTERING_FIELDS.find((name) => headers.has(name));
 }
 
 function bypassOf(headers: HeaderList, options: RequestOptions): BypassReason | undefined {
