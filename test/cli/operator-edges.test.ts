@@ -187,8 +187,10 @@ async function onTerminal(
   command: string,
   env: Readonly<Record<string, string>> = {},
 ): Promise<string> {
+  // A variable CI says to Node that the terminal is a log, without colours.
+  const { CI: _, ...own } = cleanEnv({ TERM: 'xterm', ...env });
   const child = spawn('script', ['-qec', `${CAJE} ${command}`, '/dev/null'], {
-    env: { ...cleanEnv({ TERM: 'xterm', ...env }) },
+    env: own,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   return await text(child.stdout);
