@@ -9,6 +9,7 @@ import { kindOf, messageOf } from '../src/errors.ts';
 import { type RunningNode, startNode } from '../src/main.ts';
 import { importPlugins, type PluginModule, typesBoundBy } from '../src/plugin.ts';
 import { failureOf } from './contract/backend-fixture.ts';
+import { eventually } from './criteria/eventually.ts';
 import { HttpClient } from './support/http-client.ts';
 import { RecordedLog } from './support/recorded-log.ts';
 import { type TempFolder, tempFolder } from './support/temp-folder.ts';
@@ -94,9 +95,12 @@ rules:
       'BYPASS GET /X\n',
       'BYPASS GET /quiet/x\n',
     ]);
-    const told = log.lines.filter(({ message }) => ['stashed', 'one more body'].includes(message));
+    const told = () =>
+      log.lines.filter(({ message }) => ['stashed', 'one more body'].includes(message));
+    // Clients do not wait for what is kept behind their answers.
+    await eventually('two bodies are kept', () => told().length === 4);
     expect(
-      told.map(({ fields }) => [
+      told().map(({ fields }) => [
         fields['stasher'] ?? fields['backend'],
         fields['kept'] ?? fields['bodies'],
       ]),
