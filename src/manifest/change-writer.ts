@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomUUIDv7 } from 'node:crypto';
 import type { Clock } from '../clock.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ChangeListeners } from './change-listeners.ts';
@@ -80,7 +80,7 @@ export class ChangeWriter {
   /** Removes a row that failed its checksum. */
   async removeBroken(namespace: string, key: string, variant: string): Promise<void> {
     await this.#delete({
-      ...{ op: 'delete', namespace, key, variant, changeId: randomUUID(), actor: 'checksum' },
+      ...{ op: 'delete', namespace, key, variant, changeId: randomUUIDv7(), actor: 'checksum' },
       ...{ broken: true, at: this.#options.clock.now(), bytes: DELETE_BYTES },
     });
   }
@@ -122,7 +122,7 @@ export class ChangeWriter {
     this.#options.listeners.tellPurge(purge);
     const response = await this.#options.writer.purge({
       op: 'purge',
-      changeId: randomUUID(),
+      changeId: randomUUIDv7(),
       purge,
       namespaces,
       at: clock.now(),

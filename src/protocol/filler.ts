@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomUUIDv7 } from 'node:crypto';
 import type { Clock } from '../clock.ts';
 import { messageOf, ProxyError } from '../errors.ts';
 import type { Fetched } from '../fetchers/fetcher.ts';
@@ -96,14 +96,20 @@ export class Filler {
         namespace: entry.namespace,
         key: entry.key,
         variant: entry.variant,
-        changeId: randomUUID(),
+        changeId: randomUUIDv7(),
         actor: entry.rule,
       });
     else if (!fresh.changedHeaders || entry.jid === 0)
       manifest.refresh(entry, { policy, freshUntil, staleAt });
     else {
       const { jid: _jid, firstSeenAt: _first, storedAt: _stored, ...kept } = confirmed;
-      this.#commit({ op: 'put', changeId: randomUUID(), entry: kept, baseJid, actor: entry.rule });
+      this.#commit({
+        op: 'put',
+        changeId: randomUUIDv7(),
+        entry: kept,
+        baseJid,
+        actor: entry.rule,
+      });
     }
     return confirmed;
   }

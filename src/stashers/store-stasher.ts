@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomUUIDv7 } from 'node:crypto';
 import type { CallOptions } from '../body.ts';
 import type { Clock } from '../clock.ts';
 import { kindOf, messageOf } from '../errors.ts';
@@ -74,7 +74,7 @@ export class StoreStasher implements Stasher {
     const committed = this.#options.manifest.commit([
       {
         op: 'put',
-        changeId: randomUUID(),
+        changeId: randomUUIDv7(),
         entry: { ...draft, digest: stat.digest, size: stat.size },
         baseJid,
         actor: draft.rule,
