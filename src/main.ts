@@ -73,9 +73,10 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   const router = new RuleRouter(rules.flatMap(({ rule }): Rule[] => (rule ? [rule] : [])));
   const backends = components.made<Backend>('backend');
   const state = { draining: false };
+  const checks = healthChecks(manifest, backends);
   const routes = ownRoutes({
     version: VERSION,
-    health: healthChecks(manifest, backends),
+    health: checks,
     draining: () => state.draining,
   });
   const trusts = trustCheck(config.trustedProxies);
@@ -114,6 +115,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
       ? await bind(peerServer, config.listen.peer, 'peer', log)
       : undefined;
 
+  void tellProblems(checks, log);
   const recovering = new AbortController();
   const recovered = recover({
     folder,
@@ -215,6 +217,15 @@ async function readTokens(config: Config): Promise<ReturnType<typeof peerToken>[
       }
     }),
   );
+}
+
+// A store that cannot be used does not keep a node from serving, but whoever starts it has to learn of it.
+async function tellProblems(checks: readonly HealthCheck[], log: Logger): Promise<void> {
+  for (const { name, health } of checks) {
+    const { problem } = await health();
+    if (problem !== undefined)
+      log.warn({ part: name, problem }, 'a part cannot be used: what it would keep passes through');
+  }
 }
 
 function healthChecks(
