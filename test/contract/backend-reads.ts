@@ -6,6 +6,7 @@ import { kindOf } from '../../src/errors.ts';
 import { digestOf } from '../../src/storage/digest.ts';
 import { incomingOf } from '../support/incoming.ts';
 import { seededBytes } from '../support/seeded-bytes.ts';
+import { skipUnless } from '../support/skip.ts';
 import { type BackendFixture, contentOf, expectBytes, failureOf } from './backend-fixture.ts';
 
 const KIB = 1024;
@@ -64,7 +65,9 @@ export function backendReads(current: () => BackendFixture): void {
     });
 
     it('frees what a body holds when it is destroyed early', async function () {
-      if (process.platform !== 'linux') this.skip();
+      skipUnless(this, process.platform === 'linux', 'descriptors are counted in /proc', {
+        exempt: true,
+      });
       const { digest } = await fixture.backend.put(incomingOf(seededBytes(12 * MIB)));
       const before = descriptors();
       for (let round = 0; round < 20; round++) {
@@ -85,10 +88,12 @@ export function backendReads(current: () => BackendFixture): void {
 
     for (const size of [100, 100 * KIB, 3 * MIB, 12 * MIB]) {
       it(`treats ${size} bytes with a damaged first block as not there, and a new put heals it`, async function () {
-        if (fixture.flip === undefined) this.skip();
+        skipUnless(this, fixture.flip !== undefined, 'its bytes cannot be changed from outside', {
+          exempt: true,
+        });
         const bytes = seededBytes(size);
         const { digest } = await fixture.backend.put(incomingOf(bytes));
-        await fixture.flip(digest, 50);
+        await fixture.flip?.(digest, 50);
         expect(await fixture.backend.open(digest)).to.equal(undefined);
         expect(fixture.corruptions()).to.equal(1);
         expect(await fixture.backend.stat(digest)).to.equal(undefined);
@@ -99,10 +104,12 @@ export function backendReads(current: () => BackendFixture): void {
     }
 
     it('breaks off before a damaged later block, and a new put heals it', async function () {
-      if (fixture.flip === undefined) this.skip();
+      skipUnless(this, fixture.flip !== undefined, 'its bytes cannot be changed from outside', {
+        exempt: true,
+      });
       const bytes = seededBytes(12 * MIB);
       const { digest } = await fixture.backend.put(incomingOf(bytes));
-      await fixture.flip(digest, 5 * BLOCK_SIZE + 7);
+      await fixture.flip?.(digest, 5 * BLOCK_SIZE + 7);
       const opened = await fixture.backend.open(digest);
       if (opened === undefined) throw new Error('its first block is whole');
       const received: Buffer[] = [];
@@ -119,10 +126,12 @@ export function backendReads(current: () => BackendFixture): void {
     });
 
     it('notices damage inside a range and none outside it', async function () {
-      if (fixture.flip === undefined) this.skip();
+      skipUnless(this, fixture.flip !== undefined, 'its bytes cannot be changed from outside', {
+        exempt: true,
+      });
       const bytes = seededBytes(4 * MIB);
       const { digest } = await fixture.backend.put(incomingOf(bytes));
-      await fixture.flip(digest, 2 * BLOCK_SIZE);
+      await fixture.flip?.(digest, 2 * BLOCK_SIZE);
       const outside = await fixture.backend.open(digest, {
         range: { start: 0, end: 2 * BLOCK_SIZE - 1 },
       });
