@@ -9,6 +9,7 @@ import type { ListenAddress } from './config/patterns.ts';
 import { createContainer } from './container.ts';
 import { createControlHandlers } from './control-handlers.ts';
 import type { StartDemo } from './demo-fetcher-type.ts';
+import { connectionLimit } from './descriptor-limit.ts';
 import { messageOf, ProxyError } from './errors.ts';
 import { AccessLog } from './http/access-log.ts';
 import { createApp, type Handler } from './http/app.ts';
@@ -179,7 +180,7 @@ function makeServer(
       headerTimeoutMs: headerTimeMs,
       requestTimeoutMs: requestTimeMs,
       idleTimeoutMs: idleTimeMs,
-      connections,
+      connections: connectionLimit(connections),
     },
   });
 }
