@@ -17,8 +17,6 @@ export interface FetchLimitOptions {
   readonly metrics: Metrics;
 }
 
-/** Fetches at once across all fetchers of a node where the configuration says nothing. */
-export const CONCURRENT_FETCHES = 64;
 const QUEUE_LENGTH = 1_000;
 const WAIT_MS = 30_000;
 // A slot is free again after a fetch or two; a client that comes back sooner only meets the same queue.

@@ -44,9 +44,3 @@ export interface Fetcher {
    */
   fetch(request: FetchRequest, options?: CallOptions): Promise<Fetched>;
 }
-
-/** Optional ability: an address to send the client to. */
-export interface Locator {
-  /** Absent: it has none for this request. */
-  locate(request: FetchRequest): string | undefined;
-}

@@ -46,7 +46,7 @@ interface Hot {
 }
 
 export interface FastPathOptions {
-  readonly manifest: Pick<Manifest, 'onChange'>;
+  readonly manifest: Pick<Manifest, 'onChange' | 'peek'>;
   readonly cache: BodyCache;
   readonly nodeId: string;
   readonly clock: Clock;
@@ -110,6 +110,11 @@ export function createFastPath(options: FastPathOptions): FastPath {
       const { replay, status, content } = response;
       if (!replay || status !== 200 || !content?.bytes || !isDigest(replay.digest)) return;
       if (response.report.phase !== 'hit' || !isPlain(req)) return;
+      // It was looked up before its body was opened: a purge may have come in between, and told us too early.
+      const { namespace, key, digest } = replay;
+      const current = manifest.peek(namespace, key);
+      if (!current?.some((entry) => entry.digest === digest && clock.now() < entry.freshUntil))
+        return;
       const address = addressOf(req);
       const { content: _, ...kept } = response;
       hot.set(address, { response: kept, replay, rule, second: 0, fields: [] });
