@@ -1,6 +1,7 @@
 import type { CallOptions } from '../body.ts';
 import { ProxyError } from '../errors.ts';
 import type { Fetched, Fetcher, FetchRequest } from '../fetchers/fetcher.ts';
+import { splitSumdbPath } from '../gomod/sumdb-path.ts';
 import { HeaderList } from '../headers.ts';
 import type { Supply } from './arrival.ts';
 import { memoryContent } from './contents.ts';
@@ -14,7 +15,6 @@ import {
   servedCacheControl,
 } from './route-table.ts';
 import type { RuleParts } from './rule.ts';
-import { splitSumdbPath } from './sumdb-names.ts';
 import { TableResource } from './table-resource.ts';
 
 /** Namespace of the manifest that Go modules use unless the rule names its own. */

@@ -1,13 +1,7 @@
-import {
-  checkModulePath,
-  checkVersionQuery,
-  escapeGo,
-  isVersionOf,
-  unescapeGo,
-} from './go-path.ts';
-import { isCanonicalVersion } from './go-version.ts';
+import { readGoproxyPath } from '../gomod/goproxy-path.ts';
+import { isVersionOf } from '../gomod/module-path.ts';
+import { isSumdbLookup, isSumdbTile, splitSumdbPath } from '../gomod/sumdb-path.ts';
 import type { Route, RouteParams, RouteTable } from './route-table.ts';
-import { isSumdbLookup, isSumdbTile, splitSumdbPath } from './sumdb-names.ts';
 
 /** What a rule says about its Go routes. */
 export interface GoRouteOptions {
@@ -16,12 +10,6 @@ export interface GoRouteOptions {
   /** Milliseconds for which lists and queries are fresh. Absent: 60 s. */
   readonly indexTtlMs?: number | undefined;
 }
-
-/** A module request taken apart, or why it is none. */
-type GoPath =
-  | { readonly module: string; readonly file: 'list' | 'latest' }
-  | { readonly module: string; readonly file: 'info' | 'mod' | 'zip'; readonly version: string }
-  | { readonly reason: string };
 
 const TEXT = 'text/plain; charset=utf-8';
 const JSON_TEXT = 'application/json';
@@ -34,9 +22,6 @@ const NEGATIVE_INDEX_TTL_MS = 60_000;
 const NEGATIVE_ARTIFACT_TTL_MS = 10_000;
 /** Which databases are passed through changes only with the configuration. */
 const SUPPORTED_TTL_MS = 3_600_000;
-
-/** Queries that the client resolves from the list by itself. */
-const CLIENT_QUERIES = new Set(['latest', 'upgrade', 'patch']);
 
 /** The Go module proxy protocol with its checksum databases, as https://go.dev/ref/mod describes it. Keys are escaped GOPROXY paths. */
 export function goRouteTable(options: GoRouteOptions): RouteTable {
@@ -115,7 +100,7 @@ function moduleRoute(
     ...facts,
     match: (path) => {
       if (!path.endsWith(ending)) return undefined;
-      const read = readGoPath(path);
+      const read = readGoproxyPath(path);
       if ('reason' in read) return undefined;
       if (!('version' in read)) return { module: read.module, path };
       const { module, version } = read;
@@ -148,43 +133,11 @@ function pathOf(params: RouteParams): string {
   return params['path'] ?? '';
 }
 
-function readGoPath(path: string): GoPath {
-  const [, escapedModule, file] = /^(.*?)\/(@latest$|@v\/.*)/s.exec(path) ?? [];
-  if (escapedModule === undefined || file === undefined) return { reason: 'no such endpoint' };
-  const module = unescapeGo(escapedModule);
-  if (module === undefined) return { reason: 'malformed escape in module path' };
-  const reason = checkModulePath(module);
-  if (reason !== undefined) return { reason };
-  if (file === '@latest') return { module, file: 'latest' };
-  if (file === '@v/list') return { module, file: 'list' };
-  const [, escapedVersion = '', kind] = /^@v\/(.*)\.(info|mod|zip)$/s.exec(file) ?? [];
-  if (kind !== 'info' && kind !== 'mod' && kind !== 'zip') return { reason: 'no such endpoint' };
-  const version = unescapeGo(escapedVersion);
-  if (version === undefined) return { reason: 'malformed escape in version' };
-  const malformed = checkVersionQuery(version);
-  if (malformed !== undefined) return { reason: malformed };
-  if (CLIENT_QUERIES.has(version)) return { reason: `"${version}" is no version` };
-  if (kind !== 'info' && !isCanonicalVersion(version))
-    return { reason: `not a canonical version; its .info names the one to ask for` };
-  return { module, file: kind, version };
-}
-
 function explain(path: string, names: readonly string[]): string {
   if (path.startsWith(SUMDB_PREFIX)) {
     const split = splitSumdbPath(path.slice(SUMDB_PREFIX.length), names);
     return split === undefined ? 'checksum database not configured' : 'malformed checksum request';
   }
-  const read = readGoPath(path);
+  const read = readGoproxyPath(path);
   return 'reason' in read ? read.reason : 'no such endpoint';
-}
-
-/** Key of one file of a module version, or of its list: the escaped GOPROXY path. */
-export function goKey(
-  module: string,
-  file: 'list' | 'latest' | 'info' | 'mod' | 'zip',
-  version?: string | undefined,
-): string {
-  const base = escapeGo(module);
-  if (file === 'latest') return `${base}/@latest`;
-  return file === 'list' ? `${base}/@v/list` : `${base}/@v/${escapeGo(version ?? '')}.${file}`;
 }

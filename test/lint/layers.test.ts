@@ -18,11 +18,24 @@ const PLACES: readonly {
     refused: [
       './storage/backend.ts',
       './sqlite/migrations.ts',
+      './gomod/version.ts',
       './main.ts',
       './cli/caje.ts',
       'koa',
     ],
     allowed: ['./body.ts', 'node:fs', 'zod'],
+  },
+  {
+    file: 'src/gomod/plain.ts',
+    refused: [
+      '../sqlite/migrations.ts',
+      '../fetchers/fetcher.ts',
+      '../protocol/protocol.ts',
+      '../container.ts',
+      'better-sqlite3',
+      'koa',
+    ],
+    allowed: ['../errors.ts', './version.ts', 'node:crypto'],
   },
   {
     file: 'src/sqlite/plain.ts',

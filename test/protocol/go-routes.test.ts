@@ -1,12 +1,13 @@
 import { expect } from 'chai';
-import { goKey, goRouteTable } from '../../src/protocol/go-routes.ts';
+import { goproxyPath } from '../../src/gomod/goproxy-path.ts';
+import { splitSumdbPath } from '../../src/gomod/sumdb-path.ts';
+import { goRouteTable } from '../../src/protocol/go-routes.ts';
 import {
   findRoute,
   type RouteFound,
   servedCacheControl,
   upstreamPath,
 } from '../../src/protocol/route-table.ts';
-import { splitSumdbPath } from '../../src/protocol/sumdb-names.ts';
 
 const SUMDB = ['sums.example.org', 'sums.example.org/sumdb', 'other.example.org'];
 const table = goRouteTable({ sumdb: SUMDB });
@@ -171,7 +172,7 @@ describe('Go routes', () => {
   it('read module and version without their escapes', () => {
     const { params } = found('/github.com/!burnt!sushi/toml/@v/v1.2.3-!a.zip');
     expect(params).to.include({ module: 'github.com/BurntSushi/toml', version: 'v1.2.3-A' });
-    expect(params['path']).to.equal(goKey('github.com/BurntSushi/toml', 'zip', 'v1.2.3-A'));
+    expect(params['path']).to.equal(goproxyPath('github.com/BurntSushi/toml', 'zip', 'v1.2.3-A'));
   });
 
   it('keep modules that differ in case apart', () => {

@@ -1,5 +1,5 @@
-import { checkModulePath, checkVersionQuery, unescapeGo } from './go-path.ts';
-import { isCanonicalVersion } from './go-version.ts';
+import { checkModulePath, checkVersionQuery, unescapeGo } from './module-path.ts';
+import { isCanonicalVersion } from './version.ts';
 
 /** A path below a checksum database's name. */
 export interface SumdbPath {

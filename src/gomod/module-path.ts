@@ -1,4 +1,4 @@
-import { fitsPathMajor, isCanonicalVersion } from './go-version.ts';
+import { fitsPathMajor, isCanonicalVersion } from './version.ts';
 
 /** Names that Windows keeps for devices, in any case and with any extension. */
 const WINDOWS_DEVICE = /^(?:con|prn|aux|nul|com[1-9]|lpt[1-9])$/i;

@@ -6,13 +6,13 @@ import {
   isVersionOf,
   pathMajorOf,
   unescapeGo,
-} from '../../src/protocol/go-path.ts';
+} from '../../src/gomod/module-path.ts';
 import {
   canonicalVersion,
   compareVersions,
   isCanonicalVersion,
   isPseudoVersion,
-} from '../../src/protocol/go-version.ts';
+} from '../../src/gomod/version.ts';
 
 // The verdicts in these tables are those of the packages module and semver of golang.org/x/mod, but for the limit of length.
 
