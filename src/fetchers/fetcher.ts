@@ -43,4 +43,9 @@ export interface Fetcher {
    * when too many wait already, `loop` when the request came from here. An error status is an answer, not a throw.
    */
   fetch(request: FetchRequest, options?: CallOptions): Promise<Fetched>;
+  /**
+   * The address at which a client can get the same by itself, without credentials. Absent, or resolved to absent: there is
+   * none that a client could use.
+   */
+  locate?(request: FetchRequest, options?: CallOptions): Promise<URL | undefined>;
 }
