@@ -2,6 +2,7 @@ import type { CallOptions } from '../body.ts';
 import { ProxyError } from '../errors.ts';
 import { discard } from './discard.ts';
 import type { Fetched, Fetcher, FetchRequest } from './fetcher.ts';
+import { locateFirst } from './locate.ts';
 import { isRepeatable } from './with-retry.ts';
 
 /** Optional ability: a fetcher that asks differently when another stands behind it, and whose failure never decides. */
@@ -62,6 +63,15 @@ export class ChainFetcher implements Fetcher {
       }
     }
     throw new ProxyError('internal', 'chain-fetcher.fetch', 'the chain ended without an answer');
+  }
+
+  /** The first place that a client could ask: none of the peers. */
+  async locate(request: FetchRequest, options?: CallOptions): Promise<URL | undefined> {
+    return await locateFirst(
+      this.#links.map(({ fetcher }) => fetcher),
+      request,
+      options,
+    );
   }
 
   /** What may not be sent twice goes to the first place that is no cache of others. */

@@ -47,5 +47,7 @@ export interface Fetcher {
    * The address at which a client can get the same by itself, without credentials. Absent, or resolved to absent: there is
    * none that a client could use.
    */
-  locate?(request: FetchRequest, options?: CallOptions): Promise<URL | undefined>;
+  readonly locate?:
+    | ((request: FetchRequest, options?: CallOptions) => Promise<URL | undefined>)
+    | undefined;
 }

@@ -22,6 +22,7 @@ const DOT_SEGMENT = /(?:^|[/\\])(?:\.|%2e){1,2}(?=[/\\]|%2f|%5c|$)/i;
 export class OriginFetcher implements Fetcher, AsyncDisposable {
   readonly name: string;
   readonly #client: HttpClient;
+  readonly #url: URL;
   readonly #host: string;
   readonly #base: string;
   readonly #authorization: HeaderLine | undefined;
@@ -29,6 +30,7 @@ export class OriginFetcher implements Fetcher, AsyncDisposable {
   constructor(options: OriginOptions) {
     this.name = options.name;
     this.#client = new HttpClient(options);
+    this.#url = options.url;
     this.#host = options.url.host;
     this.#base = options.url.pathname.replace(/\/+$/, '');
     this.#authorization = options.auth && ['Authorization', credentials(options.auth)];
@@ -57,6 +59,11 @@ export class OriginFetcher implements Fetcher, AsyncDisposable {
       signal: options.signal,
     });
     return { ...answer, source: this.name };
+  }
+
+  /** Credentials of the address stay here: they are this node's, not the client's. */
+  async locate(request: FetchRequest): Promise<URL> {
+    return new URL(this.#target(request.path), this.#url.origin);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,6 +5,7 @@ import type { Fetched, Fetcher, FetchRequest } from './fetcher.ts';
 import { askGoEnv } from './go-env.ts';
 import { type GoproxyEntry, type GoproxyList, parseGoproxyList } from './goproxy-list.ts';
 import type { Environment } from './http-proxy.ts';
+import { locateFirst } from './locate.ts';
 import { isRepeatable } from './with-retry.ts';
 
 /** What an upstreams fetcher is made with. */
@@ -58,6 +59,15 @@ export class UpstreamsFetcher implements Fetcher, AsyncDisposable {
     }
     const why = this.reason ?? 'no upstream answered';
     throw new ProxyError('unavailable', 'upstreams-fetcher.fetch', why);
+  }
+
+  /** The first place that a client could ask. */
+  async locate(request: FetchRequest, options?: CallOptions): Promise<URL | undefined> {
+    return await locateFirst(
+      this.#links.map(({ fetcher }) => fetcher),
+      request,
+      options,
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -9,6 +9,7 @@ import type { Fetcher } from './fetcher.ts';
 export function withLimit(inner: Fetcher, limit: FetchLimit): Fetcher {
   return {
     name: inner.name,
+    locate: inner.locate?.bind(inner),
     fetch: async (request, options) => {
       if (!limit.tryAcquire()) await limit.acquire(options);
       try {

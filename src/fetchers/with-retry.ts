@@ -64,6 +64,7 @@ export class RetryBudget {
 export function withRetry(inner: Fetcher, { budget, metrics }: RetryOptions): Fetcher {
   return {
     name: inner.name,
+    locate: inner.locate?.bind(inner),
     fetch: async (request, options) => {
       budget.request();
       try {

@@ -59,6 +59,22 @@ export class GoProtocol implements Protocol, AsyncDisposable {
   }
 
   async handle(request: ProtocolRequest, options: CallOptions): Promise<ProtocolResponse> {
+    return await this.#handle(request, options, this.#fetcher);
+  }
+
+  /** The same rule filled from another place: same keys, store, checks and first digests. */
+  filledFrom(fetcher: Fetcher): Protocol {
+    return {
+      name: this.name,
+      handle: async (request, options) => await this.#handle(request, options, fetcher),
+    };
+  }
+
+  async #handle(
+    request: ProtocolRequest,
+    options: CallOptions,
+    fetcher: Fetcher,
+  ): Promise<ProtocolResponse> {
     const found = findRoute(this.#table, request.method, request.target);
     if (!found.found) return refusal(this.#table, found);
     if (found.route.class === 'generated') return generated(found);
@@ -69,7 +85,7 @@ export class GoProtocol implements Protocol, AsyncDisposable {
       rule: settings.name,
     };
     const supply: Supply = {
-      fetcher: this.#fetcher,
+      fetcher,
       stasher,
       onlyIfCached: request.onlyIfCached,
       signal: options.signal,
