@@ -13,6 +13,24 @@ export interface GoReply {
   readonly size?: number | undefined;
   /** The connection is reset after so many bytes of the body. */
   readonly cutAfter?: number | undefined;
+  /** Besides Content-Type and Content-Length; stand over them. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** No answer: the connection is reset, or stays open without a word. */
+  readonly silent?: 'reset' | 'hang' | undefined;
+}
+
+/** How a version differs from the smallest one. */
+export interface GoRelease {
+  /** The escaped module path. Absent: the path has nothing to escape. */
+  readonly base?: string | undefined;
+  /** Its go.mod. Absent: the module line alone. */
+  readonly mod?: string | undefined;
+  /** Its one source file. Absent: an empty package. */
+  readonly go?: string | undefined;
+  /** Whole files by path, besides go.mod and instead of the one source file. */
+  readonly files?: Readonly<Record<string, string>> | undefined;
+  /** False: the version is in no list, as a commit's. Absent: it is. */
+  readonly listed?: boolean | undefined;
 }
 
 const ABSENT = 'not found: this registry has nothing of that name\n';
@@ -24,6 +42,7 @@ export class GoRegistry implements AsyncDisposable {
   /** Paths asked for, in order. */
   readonly requests: string[] = [];
   readonly #replies = new Map<string, GoReply>();
+  readonly #contents = new Map<string, Readonly<Record<string, string>>>();
   readonly #server: Server;
   #url = '';
 
@@ -54,18 +73,27 @@ export class GoRegistry implements AsyncDisposable {
   }
 
   /** Lays down all files of a version and adds it to the module's list. `base` is the escaped module path. */
-  release(
-    module: string,
-    version: string,
-    more: { readonly base?: string; readonly mod?: string; readonly go?: string } = {},
-  ): void {
+  release(module: string, version: string, more: GoRelease = {}): void {
     const { base = module, mod = `module ${module}\n`, go = 'package one\n' } = more;
+    const files = { 'go.mod': mod, ...(more.files ?? { 'one.go': go }) };
+    this.#contents.set(`${module}@${version}`, files);
     const at = `/${base}/@v/`;
     this.put(`${at}${version}.info`, JSON.stringify({ Version: version, Time: RELEASE_TIME }));
     this.put(`${at}${version}.mod`, mod);
-    this.put(`${at}${version}.zip`, goZip(module, version, { 'go.mod': mod, 'one.go': go }));
+    this.put(`${at}${version}.zip`, goZip(module, version, files));
+    if (more.listed === false) return;
     const list = this.#replies.get(`${at}list`)?.body;
     this.put(`${at}list`, `${typeof list === 'string' ? list : ''}${version}\n`);
+  }
+
+  /** The files of every version that was released, by `module@version`, whatever was laid over them later. */
+  get contents(): ReadonlyMap<string, Readonly<Record<string, string>>> {
+    return this.#contents;
+  }
+
+  /** Whether something was laid down for a path. */
+  has(path: string): boolean {
+    return this.#replies.has(path);
   }
 
   /** What was laid down for a path. Throws where nothing was. */
@@ -77,9 +105,7 @@ export class GoRegistry implements AsyncDisposable {
 
   /** Lays down a version whose only package is an empty program in a folder. */
   tool(module: string, version: string, path: string): void {
-    this.release(module, version);
-    const files = { 'go.mod': `module ${module}\n`, [`${path}/main.go`]: EMPTY_PROGRAM };
-    this.put(`/${module}/@v/${version}.zip`, goZip(module, version, files));
+    this.release(module, version, { files: { [`${path}/main.go`]: EMPTY_PROGRAM } });
   }
 
   /** Requests for paths with this ending. */
@@ -113,13 +139,19 @@ export class GoRegistry implements AsyncDisposable {
 }
 
 async function send(reply: GoReply, response: ServerResponse): Promise<void> {
-  const { status = 200, body, cutAfter } = reply;
+  const { status = 200, body, cutAfter, silent } = reply;
+  if (silent === 'hang') return;
+  if (silent === 'reset') {
+    response.socket?.resetAndDestroy();
+    return;
+  }
   const known = typeof body === 'function' ? undefined : Buffer.from(body);
   const size = reply.size ?? known?.length;
   response.statusCode = status;
   // The go command shows the body of an error only when it is plain text.
   response.setHeader('Content-Type', 'text/plain; charset=utf-8');
   if (size !== undefined) response.setHeader('Content-Length', size);
+  for (const [name, value] of Object.entries(reply.headers ?? {})) response.setHeader(name, value);
   if (known && cutAfter !== undefined) {
     // The head and what may pass must be on their way before the reset.
     response.write(known.subarray(0, cutAfter), () => response.socket?.resetAndDestroy());
