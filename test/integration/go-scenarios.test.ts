@@ -1,275 +1,30 @@
-import { join } from 'node:path';
-import { expect } from 'chai';
-import { GoClient, goMissing } from '../support/go-command.ts';
-import { GoRegistry } from '../support/go-registry.ts';
-import { GoSumdb } from '../support/go-sumdb-double.ts';
-import { NodeProcess } from '../support/node-process.ts';
+import { goMissing } from '../support/go-command.ts';
 import { skipUnless } from '../support/skip.ts';
 import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
-import { type GoPlace, type GoScenario, inAllPhases } from './go-phases.ts';
+import { DoubleSite, SCENARIOS } from './go-double.ts';
+import { inAllPhases } from './go-phases.ts';
 
 /** Milliseconds for a scenario; the first one that links a program compiles the runtime. */
 const SCENARIO_MS = 120_000;
-const COMMIT = '0123456789abcdef0123456789abcdef01234567';
-const PSEUDO = `v1.3.1-0.20240102030405-${COMMIT.slice(0, 12)}`;
-const TOOLCHAIN = 'go1.99.1';
 
-const SCENARIOS: readonly GoScenario[] = [
-  {
-    title: 'get and build',
-    async run(place) {
-      await place.module('example.com/mid');
-      await place.go('get', 'example.com/mid@latest');
-      await place.go('build', './...');
-      expect(await place.text('go.mod')).to.include('example.com/mid v1.0.0');
-      return (await place.text('go.mod')) + (await place.text('go.sum'));
-    },
-  },
-  {
-    title: 'mod tidy',
-    async run(place) {
-      await place.module('example.com/mid', 'example.com/lib/deep/down');
-      await place.go('mod', 'tidy');
-      const sums = await place.text('go.sum');
-      expect(sums).to.match(/^example\.com\/lib v1\.1\.0 h1:/m);
-      return (await place.text('go.mod')) + sums;
-    },
-  },
-  {
-    title: 'install a tool at its latest version',
-    async run(place) {
-      await place.go('install', 'example.com/tools/cmd/hello@latest');
-      const said = await place.go('version', '-m', join(place.client.bin, 'hello'));
-      expect(said).to.match(/mod\texample\.com\/tools\tv1\.1\.0\th1:/);
-      return said.replaceAll(place.client.bin, 'BIN');
-    },
-  },
-  {
-    title: 'list -m -versions, without and with retracted ones',
-    async run(place) {
-      const kept = await place.go('list', '-m', '-versions', 'example.com/lib');
-      const all = await place.go('list', '-m', '-versions', '-retracted', 'example.com/lib');
-      expect(kept).to.equal('example.com/lib v1.0.0 v1.1.0\n');
-      expect(all).to.equal('example.com/lib v1.0.0 v1.1.0 v1.2.0 v1.3.0\n');
-      return kept + all;
-    },
-  },
-  {
-    title: 'get a version that its author retracted',
-    async run(place) {
-      await place.module('example.com/lib');
-      const { code, stderr } = await place.try('get', 'example.com/lib@v1.2.0');
-      expect(code).to.equal(0);
-      expect(stderr).to.include('retracted by module author: loses data');
-      return await place.text('go.mod');
-    },
-  },
-  {
-    title: 'list -m -u all',
-    async run(place) {
-      await place.module('example.com/lib');
-      await place.go('get', 'example.com/lib@v1.0.0', 'example.com/mixed/Case@v1.0.0');
-      const listed = await place.go('list', '-m', '-u', 'all');
-      expect(listed).to.include('example.com/lib v1.0.0 [v1.1.0]\n');
-      expect(listed).to.include('example.com/mixed/Case v1.0.0\n');
-      return listed;
-    },
-  },
-  {
-    title: 'a workspace of two modules',
-    env: { GOWORK: '' },
-    async run(place) {
-      for (const [name, needs] of [
-        ['one', 'example.com/lib v1.0.0'],
-        ['two', 'example.com/mid v1.0.0'],
-      ] as const)
-        await place.write({
-          [`${name}/go.mod`]: `module example.com/${name}\n\ngo 1.21\n\nrequire ${needs}\n`,
-          [`${name}/one.go`]: `package ${name}\n\nimport _ "${needs.split(' ')[0]}"\n`,
-        });
-      await place.go('work', 'init', './one', './two');
-      await place.go('work', 'sync');
-      await place.go('build', './one', './two');
-      expect(await place.text('one/go.mod'), 'raised by the other').to.include('lib v1.1.0');
-      return await place.go('list', '-m', 'all');
-    },
-  },
-  {
-    title: 'GOFLAGS=-mod=mod adds what is missing',
-    env: { GOFLAGS: '-modcacherw -buildvcs=false -trimpath -mod=mod' },
-    async run(place) {
-      await place.module('example.com/mid');
-      await place.go('build', './...');
-      expect(await place.text('go.mod')).to.include('example.com/mid v1.0.0');
-      return await place.text('go.sum');
-    },
-  },
-  {
-    title: 'mod download all and mod verify',
-    async run(place) {
-      await place.module('example.com/mid', 'example.com/mixed/Case');
-      await place.go('mod', 'tidy');
-      await place.go('clean', '-modcache');
-      await place.go('mod', 'download', 'all');
-      const said = await place.go('mod', 'verify');
-      expect(said).to.equal('all modules verified\n');
-      return said + (await place.text('go.sum'));
-    },
-  },
-  ...[COMMIT, COMMIT.slice(0, 10), 'master', 'feature'].map(
-    (query): GoScenario => ({
-      title: `get at ${query}`,
-      async run(place) {
-        await place.module('example.com/lib');
-        await place.go('get', `example.com/lib@${query}`);
-        expect(await place.text('go.mod')).to.include(`example.com/lib ${PSEUDO}`);
-        return await place.text('go.sum');
-      },
-    }),
-  ),
-  {
-    title: 'excluded and replaced modules',
-    async run(place) {
-      await place.module('example.com/mid', 'example.com/lib');
-      await place.go('get', 'example.com/mid@v1.0.0', 'example.com/lib@v1.1.0');
-      await place.go('mod', 'edit', '-droprequire=example.com/lib');
-      await place.go('mod', 'edit', '-exclude=example.com/lib@v1.1.0');
-      await place.go('get', 'example.com/lib@v1.0.0');
-      expect(await place.text('go.mod')).to.include('example.com/lib v1.0.0');
-      await place.go('mod', 'edit', '-replace=example.com/lib=example.com/fork@v1.0.0');
-      await place.go('mod', 'tidy');
-      await place.go('build', './...');
-      const all = await place.go('list', '-m', 'all');
-      expect(all).to.include('example.com/lib v1.0.0 => example.com/fork v1.0.0');
-      return all;
-    },
-  },
-  {
-    title: 'a vendor folder',
-    async run(place) {
-      await place.module('example.com/mid');
-      await place.go('mod', 'tidy');
-      await place.go('mod', 'vendor');
-      await place.go('build', '-mod=vendor', './...');
-      return await place.text('vendor/modules.txt');
-    },
-  },
-  {
-    title: 'a toolchain switch by GOTOOLCHAIN',
-    env: { GOTOOLCHAIN: TOOLCHAIN },
-    run: async (place) => await switched(place, 'version'),
-  },
-  {
-    title: 'a toolchain switch by a go line',
-    env: { GOTOOLCHAIN: 'auto' },
-    async run(place) {
-      await place.write({ 'go.mod': 'module example.com/mine\n\ngo 1.99.1\n' });
-      return await switched(place, 'build', './...');
-    },
-  },
-  {
-    title: 'list -m -versions of toolchains',
-    async run(place) {
-      const listed = await place.go('list', '-m', '-versions', 'toolchain');
-      expect(listed).to.include(TOOLCHAIN);
-      return listed;
-    },
-  },
-];
-
-async function switched(place: GoPlace, ...args: readonly string[]): Promise<string> {
-  const said = await place.go(...args);
-  expect(said).to.equal(`${TOOLCHAIN} was told: ${args.join(' ')}\n`);
-  return said;
-}
-
-// G8: what people do with modules, against a registry whose content is known; its checksum database signs everything.
+// G8: against a registry whose content is known, so that nothing leaves the machine.
 describe('the go command behind a node: what people do', function () {
   this.timeout(SCENARIO_MS);
 
   let folder: TempFolder;
-  let registry: GoRegistry;
-  let sumdb: GoSumdb;
-  let node: NodeProcess;
+  let site: DoubleSite;
 
   before(async function () {
     const missing = goMissing();
     skipUnless(this, missing === undefined, missing ?? '');
     folder = await tempFolder();
-    registry = await GoRegistry.start();
-    sumdb = new GoSumdb('sums.example.org/of/the/test');
-    fillRegistry(registry);
-    sumdb.publish(registry);
-    node = await NodeProcess.start({
-      config: {
-        fetchers: { modules: { type: 'upstreams', list: registry.url } },
-        rules: [
-          {
-            ...{ name: 'go', path: '/go/*', strip: true, protocol: 'go', fetch: 'modules' },
-            sumdb: [{ name: sumdb.name }],
-            listTtl: '1h',
-          },
-        ],
-      },
-    });
+    site = await DoubleSite.start(folder.path);
   });
 
   after(async () => {
-    await node?.[Symbol.asyncDispose]();
-    await registry?.[Symbol.asyncDispose]();
+    await site?.[Symbol.asyncDispose]();
     await folder?.[Symbol.asyncDispose]();
   });
 
-  inAllPhases(
-    () => ({
-      node,
-      folder: folder.path,
-      client: async (env) =>
-        await GoClient.create({
-          folder: folder.path,
-          proxy: `${node.url}/go`,
-          buildCache: join(folder.path, 'build'),
-          env: { GOSUMDB: sumdb.key, ...env },
-        }),
-      leave: async () => await registry.leave(),
-      immutable: async () => {
-        // What is not there may be asked for again; lists and queries may change.
-        const asked = registry.requests.splice(0).filter((path) => registry.has(path));
-        return asked.filter((path) => !/\/(?:list|@?latest|[^v/][^/]*\.info)$/.test(path));
-      },
-    }),
-    SCENARIOS,
-  );
+  inAllPhases(() => site, SCENARIOS);
 });
-
-function fillRegistry(registry: GoRegistry): void {
-  const lib = 'example.com/lib';
-  const retract = 'retract (\n\tv1.2.0 // loses data\n\tv1.3.0 // only to say so\n)\n';
-  const deep = { 'lib.go': 'package lib\n', 'deep/down/down.go': 'package down\n' };
-  registry.release(lib, 'v1.0.0', { files: deep });
-  registry.release(lib, 'v1.1.0', { files: deep });
-  registry.release(lib, 'v1.2.0', { files: deep });
-  registry.release(lib, 'v1.3.0', { files: deep, mod: `module ${lib}\n\n${retract}` });
-  registry.release(lib, PSEUDO, { files: deep, listed: false });
-  const info = JSON.stringify({ Version: PSEUDO, Time: '2024-01-02T03:04:05Z' });
-  for (const query of [COMMIT, COMMIT.slice(0, 10), 'master', 'feature'])
-    registry.put(`/${lib}/@v/${query}.info`, info);
-  registry.release('example.com/mid', 'v1.0.0', {
-    mod: `module example.com/mid\n\ngo 1.21\n\nrequire ${lib} v1.1.0\n`,
-    go: `package mid\n\nimport _ "${lib}"\n`,
-  });
-  registry.release('example.com/fork', 'v1.0.0', { files: deep });
-  registry.release('example.com/mixed/Case', 'v1.0.0', { base: 'example.com/mixed/!case' });
-  registry.tool('example.com/tools', 'v1.0.0', 'cmd/hello');
-  registry.tool('example.com/tools', 'v1.1.0', 'cmd/hello');
-  for (const machine of ['amd64', 'arm64'])
-    registry.release('golang.org/toolchain', `v0.0.1-${TOOLCHAIN}.linux-${machine}`, {
-      mod: 'a toolchain has no module line\n',
-      files: {
-        'bin/go': `#!/bin/sh\necho "${TOOLCHAIN} was told: $*"\n`,
-        'bin/gofmt': '',
-        'lib/nothing': '',
-        [`pkg/tool/linux_${machine}/nothing`]: '',
-      },
-    });
-}
