@@ -58,6 +58,11 @@ export class GoProtocol implements Protocol, AsyncDisposable {
     this.#fetcher = withOutages(withSumdbs(parts.fetcher, options.sumdb));
   }
 
+  /** Names of the checksum databases that are passed through. */
+  get sumdbNames(): readonly string[] {
+    return this.#sumdbs.map(({ name }) => name);
+  }
+
   async handle(request: ProtocolRequest, options: CallOptions): Promise<ProtocolResponse> {
     return await this.#handle(request, options, this.#fetcher);
   }
