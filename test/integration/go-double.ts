@@ -196,7 +196,8 @@ export class DoubleSite implements PhaseSite, AsyncDisposable {
   }
 
   static async start(folder: string): Promise<DoubleSite> {
-    const registry = await GoRegistry.start();
+    await using opened = new AsyncDisposableStack();
+    const registry = opened.use(await GoRegistry.start());
     const sumdb = new GoSumdb('sums.example.org/of/the/test');
     fillRegistry(registry);
     sumdb.publish(registry);
@@ -212,6 +213,7 @@ export class DoubleSite implements PhaseSite, AsyncDisposable {
         ],
       },
     });
+    opened.move();
     return new DoubleSite({ registry, sumdb, node, folder });
   }
 

@@ -1,5 +1,5 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { goZip } from './go-zip.ts';
@@ -11,12 +11,18 @@ export interface GoReply {
   readonly body: string | Buffer | (() => Iterable<Buffer>);
   /** Content-Length. Absent: that of the body where it is known, else the body is chunked. */
   readonly size?: number | undefined;
-  /** The connection is reset after so many bytes of the body. */
+  /** No more than so many bytes of the body are sent. */
   readonly cutAfter?: number | undefined;
+  /** What follows the bytes of `cutAfter`: the connection is reset, closed or left open. Absent: it is reset. */
+  readonly after?: 'reset' | 'close' | 'stall' | undefined;
+  /** True: no Content-Length. Absent: where the size is known there is one. */
+  readonly chunked?: boolean | undefined;
   /** Besides Content-Type and Content-Length; stand over them. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** No answer: the connection is reset, or stays open without a word. */
-  readonly silent?: 'reset' | 'hang' | undefined;
+  readonly silent?: 'reset' | 'stall' | undefined;
+  /** Sent as it is instead of all else, and the connection closed. */
+  readonly raw?: string | undefined;
 }
 
 /** How a version differs from the smallest one. */
@@ -139,24 +145,30 @@ export class GoRegistry implements AsyncDisposable {
 }
 
 async function send(reply: GoReply, response: ServerResponse): Promise<void> {
-  const { status = 200, body, cutAfter, silent } = reply;
-  if (silent === 'hang') return;
-  if (silent === 'reset') {
-    response.socket?.resetAndDestroy();
+  const { status = 200, body, cutAfter, silent, after = 'reset' } = reply;
+  const { socket } = response;
+  if (silent !== undefined) return leaveOff(socket, silent);
+  if (reply.raw !== undefined) {
+    socket?.end(reply.raw, 'latin1');
     return;
   }
   const known = typeof body === 'function' ? undefined : Buffer.from(body);
-  const size = reply.size ?? known?.length;
+  const size = reply.chunked === true ? undefined : (reply.size ?? known?.length);
   response.statusCode = status;
   // The go command shows the body of an error only when it is plain text.
   response.setHeader('Content-Type', 'text/plain; charset=utf-8');
   if (size !== undefined) response.setHeader('Content-Length', size);
   for (const [name, value] of Object.entries(reply.headers ?? {})) response.setHeader(name, value);
   if (known && cutAfter !== undefined) {
-    // The head and what may pass must be on their way before the reset.
-    response.write(known.subarray(0, cutAfter), () => response.socket?.resetAndDestroy());
+    // The head and what may pass must be on their way before the end.
+    response.write(known.subarray(0, cutAfter), () => leaveOff(socket, after));
     return;
   }
   const pieces = typeof body === 'function' ? body() : [known ?? Buffer.alloc(0)];
   await pipeline(Readable.from(pieces), response);
+}
+
+function leaveOff(socket: Socket | null, how: 'reset' | 'close' | 'stall'): void {
+  if (how === 'reset') socket?.resetAndDestroy();
+  if (how === 'close') socket?.end();
 }
