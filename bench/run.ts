@@ -3,6 +3,10 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { fill20k } from './fill-20k.ts';
 import { firstByte } from './first-byte.ts';
+import { goDownload } from './go-download.ts';
+import { goFirstByte } from './go-first-byte.ts';
+import { goHerd } from './go-herd.ts';
+import { goHits } from './go-hits.ts';
 import { herd } from './herd.ts';
 import { hit1k } from './hit-1k.ts';
 import { hit100m } from './hit-100m.ts';
@@ -11,7 +15,19 @@ import { startup } from './startup.ts';
 import { type Bench, toTable } from './support/bench.ts';
 import { describeMachine, machineLine } from './support/machine.ts';
 
-const BENCHES: readonly Bench[] = [hit1k, hit100m, firstByte, fill20k, herd, memory, startup];
+const BENCHES: readonly Bench[] = [
+  hit1k,
+  hit100m,
+  firstByte,
+  fill20k,
+  herd,
+  memory,
+  startup,
+  goDownload,
+  goFirstByte,
+  goHerd,
+  goHits,
+];
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url));
 
 /** Runs one bench, prints its table and writes `bench/results/<name>.json`. */
@@ -32,7 +48,7 @@ async function runBench(bench: Bench, args: readonly string[]): Promise<void> {
 function usage(): string {
   const lines = BENCHES.map(({ name, settings, question }) => {
     const known = Object.entries(settings).map(([key, value]) => `--${key} ${value}`);
-    return `  ${name.padEnd(12)}${known.join(' ')}\n${' '.repeat(14)}${question}`;
+    return `  ${name.padEnd(14)}${known.join(' ')}\n${' '.repeat(16)}${question}`;
   });
   return `usage: npm run bench -- NAME [--SETTING VALUE …]\n\n${lines.join('\n')}`;
 }

@@ -1,6 +1,7 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { drained } from '../support/drained.ts';
 import { pieceAt } from '../support/pattern.ts';
 
 // An origin whose bodies arrive as the path says, and which counts what it is asked:
@@ -16,15 +17,7 @@ async function send(response: ServerResponse, from: number, to: number): Promise
   for (let offset = from; offset < to && !response.destroyed; ) {
     const piece = pieceAt(offset, to);
     offset += piece.length;
-    if (!response.write(piece)) {
-      await new Promise<void>((resolve) => {
-        const go = (): void => {
-          response.off('drain', go).off('close', go);
-          resolve();
-        };
-        response.once('drain', go).once('close', go);
-      });
-    }
+    if (!response.write(piece)) await drained(response);
   }
 }
 

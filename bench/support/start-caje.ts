@@ -9,8 +9,10 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export interface CajeOptions {
   /** Folder of its own, for configuration and data. */
   readonly folder: string;
-  /** Settings of the one fetcher, as in the configuration. */
+  /** Settings of the one fetcher, which is named `site`, as in the configuration. */
   readonly fetcher: Readonly<Record<string, unknown>>;
+  /** Rules as in the configuration. Absent: one that sends everything to the fetcher. */
+  readonly rules?: readonly Readonly<Record<string, unknown>>[] | undefined;
   /** Whether blocks are checked before they are sent. Absent: as by default. */
   readonly verify?: boolean | undefined;
   /** Token under which others may ask its peer listener. Absent: it has none. */
@@ -24,7 +26,7 @@ export interface CajeServer extends Server {
 }
 
 /**
- * Starts a node on free ports, with a rule that sends everything to the one fetcher. `CAJE_BENCH_COMMAND` names
+ * Starts a node on free ports, with one fetcher. `CAJE_BENCH_COMMAND` names
  * another program than `bin/caje`; `CAJE_BENCH_PROFILE` a folder that takes its CPU profiles.
  */
 export async function startCaje(options: CajeOptions): Promise<CajeServer> {
@@ -50,7 +52,7 @@ export async function startCaje(options: CajeOptions): Promise<CajeServer> {
       },
     },
     fetchers: { site: options.fetcher },
-    rules: [{ name: 'site', path: '/*', protocol: 'http', fetch: 'site' }],
+    rules: options.rules ?? [{ name: 'site', path: '/*', protocol: 'http', fetch: 'site' }],
   };
   const file = join(folder, 'caje.yaml');
   // JSON is YAML.

@@ -95,8 +95,8 @@ ${temp}${http ?? ''}
 `;
 }
 
-/** nginx cannot take port 0: a port that was free a moment ago. */
-async function freePort(): Promise<number> {
+/** A port that was free a moment ago, for programs that cannot take port 0. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
