@@ -97,6 +97,11 @@ export class GoRegistry implements AsyncDisposable {
     return this.#contents;
   }
 
+  /** Paths that something was laid down for. */
+  paths(): readonly string[] {
+    return [...this.#replies.keys()];
+  }
+
   /** Whether something was laid down for a path. */
   has(path: string): boolean {
     return this.#replies.has(path);
