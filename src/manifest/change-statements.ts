@@ -20,6 +20,7 @@ export interface PurgeProgress extends PurgeResponse {
 
 const KEY_AT = AT.key;
 const VARIANT_AT = AT.variant;
+const H1_AT = PUT_COLUMNS.indexOf('h1');
 const SUMMED = ROW_COLUMNS.length - 1;
 const TOMBSTONE_HEADERS = '[]';
 
@@ -42,7 +43,7 @@ export class ChangeStatements {
       .pluck();
     this.#entry = database
       .prepare(
-        'SELECT first_seen_at, digest, size, deleted FROM entries WHERE nsid = ? AND key = ? AND variant = ?',
+        'SELECT first_seen_at, digest, size, deleted, h1 FROM entries WHERE nsid = ? AND key = ? AND variant = ?',
       )
       .raw();
     this.#upsert = database.prepare(
@@ -70,31 +71,25 @@ export class ChangeStatements {
     const namespace = this.#database.namespace(request.namespace);
     const [key, variant, rule] = values as [string, string, string];
     const before = this.#entry.get(namespace.nsid, key, variant) as
-      | [number, string, number, number]
+      | [number, string, number, number, string | null]
       | undefined;
     const applied = this.#seen.get(changeId) as Jid | undefined;
-    const firstSeenAt = before?.[0] ?? at;
+    let firstSeenAt = before?.[0] ?? at;
     if (applied !== undefined) return { outcome: 'committed', jid: applied, firstSeenAt };
     if (this.#isPurged(namespace, baseJid, key, rule)) return { outcome: 'purged' };
     const jid = namespace.nextJid++;
     const digest = values[PUT_COLUMNS.indexOf('digest')] as string;
     const size = values[PUT_COLUMNS.indexOf('size')] as number;
     const wasThere = before !== undefined && before[3] === 0;
+    // Who asks what came since the last time must find it, though it waited long to be written or the clock went back.
+    if (values[H1_AT] !== null && !(wasThere && before[4] !== null)) {
+      firstSeenAt = Math.max(at, namespace.lastSeenAt + 1);
+      namespace.lastSeenAt = firstSeenAt;
+    }
     this.#write([namespace.nsid, ...values, firstSeenAt, jid, 0]);
     const op = wasThere && before[1] === digest ? 'refresh' : 'put';
-    this.#journal.run(
-      namespace.nsid,
-      jid,
-      key,
-      variant,
-      op,
-      digest,
-      size,
-      baseJid,
-      changeId,
-      actor,
-      at,
-    );
+    const by = [baseJid, changeId, actor, at];
+    this.#journal.run(namespace.nsid, jid, key, variant, op, digest, size, ...by);
     namespace.entries += wasThere ? 0 : 1;
     namespace.bytes += size - (wasThere ? before[2] : 0);
     return { outcome: 'committed', jid, firstSeenAt };

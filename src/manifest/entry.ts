@@ -62,7 +62,10 @@ export interface NewEntry extends EntryDraft {
 
 /** A stored answer: one row of the manifest per key and variant. */
 export interface Entry extends NewEntry {
-  /** Milliseconds since the epoch: when this key and variant was stored for the first time. */
+  /**
+   * Milliseconds since the epoch: when this key and variant was stored for the first time. With an h1: since when it is
+   * there with one, moved on where needed to be later than that of every entry of its namespace written with one before.
+   */
   readonly firstSeenAt: number;
   /** Milliseconds since the epoch: when this body was stored. */
   readonly storedAt: number;

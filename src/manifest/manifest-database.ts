@@ -15,6 +15,8 @@ export interface NamespaceState {
   nextJid: Jid;
   lastPurgeJid: Jid;
   readonly purgeFloor: Jid;
+  /** Newest `firstSeenAt` of an entry with an h1. Milliseconds since the epoch. */
+  lastSeenAt: number;
   /** What the transaction adds to the totals. */
   entries: number;
   bytes: number;
@@ -96,24 +98,27 @@ export class ManifestDatabase {
 
   #readNamespace(name: string): NamespaceState | undefined {
     const row = this.database
-      .prepare('SELECT nsid, next_jid, last_purge_jid, purge_floor FROM namespaces WHERE name = ?')
+      .prepare(
+        'SELECT nsid, next_jid, last_purge_jid, purge_floor, last_seen_at FROM namespaces WHERE name = ?',
+      )
       .raw()
-      .get(name) as [number, number, number, number] | undefined;
+      .get(name) as [number, number, number, number, number] | undefined;
     if (row === undefined) return undefined;
-    const [nsid, nextJid, lastPurgeJid, purgeFloor] = row;
-    return { nsid, name, nextJid, lastPurgeJid, purgeFloor, entries: 0, bytes: 0 };
+    const [nsid, nextJid, lastPurgeJid, purgeFloor, lastSeenAt] = row;
+    return { nsid, name, nextJid, lastPurgeJid, purgeFloor, lastSeenAt, entries: 0, bytes: 0 };
   }
 
   #writeNamespaces(): void {
     const update = this.database.prepare(
-      'UPDATE namespaces SET next_jid = ?, last_purge_jid = ? WHERE nsid = ?',
+      'UPDATE namespaces SET next_jid = ?, last_purge_jid = ?, last_seen_at = ? WHERE nsid = ?',
     );
     const count = this.database.prepare(
       `INSERT INTO counters (nsid, name, value) VALUES (?, ?, ?)
        ON CONFLICT (nsid, name) DO UPDATE SET value = value + excluded.value`,
     );
-    for (const { nsid, nextJid, lastPurgeJid, entries, bytes } of this.#namespaces.values()) {
-      update.run(nextJid, lastPurgeJid, nsid);
+    for (const state of this.#namespaces.values()) {
+      const { nsid, nextJid, lastPurgeJid, lastSeenAt, entries, bytes } = state;
+      update.run(nextJid, lastPurgeJid, lastSeenAt, nsid);
       if (entries !== 0) count.run(nsid, 'entries', entries);
       if (bytes !== 0) count.run(nsid, 'bytes', bytes);
     }

@@ -1,9 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ProxyError } from '../errors.ts';
 import type { Entry, Jid } from './entry.ts';
-import type { EntryPage, JournalPage, JournalRow, ListOptions } from './manifest.ts';
+import type { EntryPage, JournalPage, JournalRow, ListOptions, SeenOptions } from './manifest.ts';
 import type { ManifestReader, NamespaceRow, ReadEntries } from './manifest-reader.ts';
 import type { ReaderAccess } from './reader-access.ts';
+import type { KeyPosition, SeenPosition } from './row-pages.ts';
 
 const MAX_LIMIT = 1000;
 /** Rows read at a time while a filter skips most of them: the event loop turns in between. */
@@ -11,34 +12,71 @@ const CHUNK_ROWS = 500;
 
 type After = readonly [namespace: string, key: string, variant: string];
 
-/** A page of entries; `visible` says which of those read count. Throws `unavailable` when the database cannot be read. */
+/** Says which of the entries read count. */
+export type Visible = (read: ReadEntries) => readonly Entry[];
+
+/** A page of entries. Throws `unavailable` when the database cannot be read, `invalid` for an `after` of no page of the kind. */
 export async function listEntries(
-  { namespace, prefix = '', rule, after, limit }: ListOptions,
+  { namespace, prefix = '', suffix = '', rule, after, limit }: ListOptions,
   access: ReaderAccess,
-  visible: (read: ReadEntries) => readonly Entry[],
+  visible: Visible,
 ): Promise<EntryPage> {
   const wanted = Math.max(1, Math.min(limit, MAX_LIMIT));
-  const from = after === undefined ? undefined : parseAfter(after);
+  const from = after === undefined ? undefined : parseAfter(after, namespace);
   const entries: Entry[] = [];
   for (const row of namespacesOf(access, namespace, from)) {
-    let position: readonly [string, string] | undefined =
-      row.name === from?.[0] ? [from[1], from[2]] : undefined;
-    for (;;) {
-      const start = position;
-      const chunk = rule === undefined ? wanted - entries.length + 1 : CHUNK_ROWS;
-      const read = readable(access, (reader) => reader.page(row, prefix, start, chunk));
-      for (const entry of visible(read)) {
-        if (rule !== undefined && entry.rule !== rule) continue;
-        if (entries.length === wanted)
-          return { entries, next: formatAfter(entries.at(-1) as Entry) };
-        entries.push(entry);
-      }
-      if (read.rows < chunk) break;
-      position = read.last;
-      await nextTurn();
-    }
+    const start: KeyPosition | undefined = row.name === from?.[0] ? [from[1], from[2]] : undefined;
+    const more = await gather(entries, wanted, start, (position, missing) => {
+      const filter = { suffix, limit: rule === undefined ? missing : CHUNK_ROWS };
+      const read = readable(access, (reader) => reader.page(row, filter, prefix, position));
+      const found = visible(read).filter((entry) => rule === undefined || entry.rule === rule);
+      return { found, next: read.next };
+    });
+    if (more) return { entries, next: formatAfter(entries.at(-1) as Entry) };
   }
   return { entries };
+}
+
+/** A page of entries by when they were first seen. Throws as `listEntries`. */
+export async function seenEntries(
+  { namespace, since, suffix = '', after, limit }: SeenOptions,
+  access: ReaderAccess,
+  visible: Visible,
+): Promise<EntryPage> {
+  const wanted = Math.max(1, Math.min(limit, MAX_LIMIT));
+  const start = after === undefined ? undefined : parseSeen(after);
+  const [row] = namespacesOf(access, namespace, undefined);
+  if (row === undefined) return { entries: [] };
+  const entries: Entry[] = [];
+  const more = await gather(entries, wanted, start, (position, missing) => {
+    const filter = { suffix, limit: missing };
+    const read = readable(access, (reader) => reader.seen(row, filter, since, position));
+    return { found: visible(read), next: read.next };
+  });
+  return more ? { entries, next: formatSeen(entries.at(-1) as Entry) } : { entries };
+}
+
+/** Fills `entries` up to `wanted` from a position on. True: there is more. */
+async function gather<Position>(
+  entries: Entry[],
+  wanted: number,
+  start: Position | undefined,
+  read: (
+    position: Position | undefined,
+    missing: number,
+  ) => { readonly found: readonly Entry[]; readonly next?: Position | undefined },
+): Promise<boolean> {
+  let position = start;
+  for (;;) {
+    const { found, next } = read(position, wanted - entries.length + 1);
+    for (const entry of found) {
+      if (entries.length === wanted) return true;
+      entries.push(entry);
+    }
+    if (next === undefined) return false;
+    position = next;
+    await nextTurn();
+  }
 }
 
 /** A page of one namespace's journal. Throws `gone` for a cursor of another epoch or older than what is kept, `invalid` for none at all. */
@@ -113,27 +151,48 @@ function readable<Result>(access: ReaderAccess, work: (reader: ManifestReader) =
 }
 
 function formatAfter({ namespace, key, variant }: Entry): string {
-  return Buffer.from(JSON.stringify([namespace, key, variant] satisfies After)).toString(
-    'base64url',
-  );
+  return formatPosition([namespace, key, variant] satisfies After);
 }
 
-function parseAfter(text: string): After {
+function parseAfter(text: string, only: string | undefined): After {
+  const [namespace, key, variant] = parsePosition(text);
+  if (!isText(namespace) || !isText(key) || !isText(variant)) throw noPosition(text);
+  if (only !== undefined && only !== namespace) throw noPosition(text);
+  return [namespace, key, variant];
+}
+
+function formatSeen({ firstSeenAt, key, variant }: Entry): string {
+  return formatPosition([firstSeenAt, key, variant] satisfies SeenPosition);
+}
+
+function parseSeen(text: string): SeenPosition {
+  const [at, key, variant] = parsePosition(text);
+  if (typeof at !== 'number' || !isText(key) || !isText(variant)) throw noPosition(text);
+  return [at, key, variant];
+}
+
+function formatPosition(parts: readonly unknown[]): string {
+  return Buffer.from(JSON.stringify(parts)).toString('base64url');
+}
+
+function parsePosition(text: string): readonly unknown[] {
   try {
     const parts: unknown = JSON.parse(Buffer.from(text, 'base64url').toString());
-    if (
-      Array.isArray(parts) &&
-      parts.length === 3 &&
-      parts.every((part) => typeof part === 'string')
-    ) {
-      return parts as unknown as After;
-    }
+    if (Array.isArray(parts) && parts.length === 3) return parts;
   } catch {
     // The same answer as for a list of the wrong things.
   }
-  throw new ProxyError(
+  throw noPosition(text);
+}
+
+function isText(part: unknown): part is string {
+  return typeof part === 'string';
+}
+
+function noPosition(text: string): ProxyError {
+  return new ProxyError(
     'invalid',
     'manifest-pages.list',
-    `not a position in a list: ${JSON.stringify(text.slice(0, 80))}`,
+    `not a position in this list: ${JSON.stringify(text.slice(0, 80))}`,
   );
 }

@@ -1,8 +1,16 @@
 import type { Statement } from 'better-sqlite3';
 import { openDatabase, type SqliteDatabase } from '../sqlite/open-database.ts';
 import type { Entry, EntryPolicy, Jid } from './entry.ts';
-import { AT, endOfPrefix, isIntact, ROW_COLUMNS, type SqlValue, toEntry } from './entry-row.ts';
+import { AT, isIntact, ROW_COLUMNS, type SqlValue, toEntry } from './entry-row.ts';
 import type { JournalRow, PurgeKind } from './manifest.ts';
+import {
+  type KeyPosition,
+  type RowPage,
+  type RowQuery,
+  rowsByKey,
+  rowsBySeen,
+  type SeenPosition,
+} from './row-pages.ts';
 
 /** A namespace as the database has it. */
 export interface NamespaceRow {
@@ -18,11 +26,16 @@ export interface ReadEntries {
   readonly namespace: string;
   readonly entries: readonly Entry[];
   readonly broken: readonly { readonly key: string; readonly variant: string }[];
-  /** Rows looked at. */
-  readonly rows: number;
-  /** Key and variant of the last one. Absent: there was none. */
-  readonly last?: readonly [key: string, variant: string] | undefined;
 }
+
+/** Those of a page. */
+export interface ReadPage<Position> extends ReadEntries {
+  /** To go on after, whether entries were found or not. Absent: nothing is left. */
+  readonly next?: Position | undefined;
+}
+
+/** Which keys of a namespace, and how many rows at most. */
+export type PageFilter = Omit<RowQuery, 'nsid'>;
 
 /** Freshness by key and variant, as noted on this node. */
 interface Freshness {
@@ -93,33 +106,30 @@ export class ManifestReader {
   /** Every variant of a key, newest first. */
   lookup(namespace: string, key: string): ReadEntries {
     const found = this.namespace(namespace);
-    if (found === undefined) return { namespace, entries: [], broken: [], rows: 0 };
+    if (found === undefined) return { namespace, entries: [], broken: [] };
     return this.#toEntries(found, this.#ofKey.all(found.nsid, key) as SqlValue[][]);
   }
 
-  /** Rows after a key and variant, in that order; tombstones left out. */
+  /** Rows whose key begins with `prefix`, after a key and variant and in that order; tombstones left out. */
   page(
     namespace: NamespaceRow,
+    filter: PageFilter,
     prefix: string,
-    after: readonly [string, string] | undefined,
-    limit: number,
-  ): ReadEntries {
-    const end = endOfPrefix(prefix);
-    const rows = this.#database
-      .prepare(
-        `SELECT ${ROW_COLUMNS.join(', ')} FROM entries WHERE nsid = ? AND key >= ? AND deleted = 0
-         ${end === undefined ? '' : 'AND key < ?'} ${after === undefined ? '' : 'AND (key, variant) > (?, ?)'}
-         ORDER BY key, variant LIMIT ?`,
-      )
-      .raw()
-      .all(
-        namespace.nsid,
-        prefix,
-        ...(end === undefined ? [] : [end]),
-        ...(after ?? []),
-        limit,
-      ) as SqlValue[][];
-    return this.#toEntries(namespace, rows, false);
+    after: KeyPosition | undefined,
+  ): ReadPage<KeyPosition> {
+    const query = { ...filter, nsid: namespace.nsid };
+    return this.#toPage(namespace, rowsByKey(this.#database, query, prefix, after));
+  }
+
+  /** Rows with an h1 that were first seen at `since` or later, in that order; tombstones left out. */
+  seen(
+    namespace: NamespaceRow,
+    filter: PageFilter,
+    since: number,
+    after: SeenPosition | undefined,
+  ): ReadPage<SeenPosition> {
+    const query = { ...filter, nsid: namespace.nsid };
+    return this.#toPage(namespace, rowsBySeen(this.#database, query, since, after));
   }
 
   journal(namespace: NamespaceRow, since: Jid, limit: number): JournalRow[] {
@@ -154,6 +164,10 @@ export class ManifestReader {
     this.#nodeDatabase?.close();
   }
 
+  #toPage<Position>(namespace: NamespaceRow, page: RowPage<Position>): ReadPage<Position> {
+    return { ...this.#toEntries(namespace, page.rows, false), next: page.next };
+  }
+
   #toEntries(
     namespace: NamespaceRow,
     rows: readonly SqlValue[][],
@@ -166,14 +180,7 @@ export class ManifestReader {
       else broken.push({ key: row[AT.key] as string, variant: row[AT.variant] as string });
     }
     if (newestFirst) entries.sort((a, b) => b.storedAt - a.storedAt || b.jid - a.jid);
-    const last = rows.at(-1);
-    return {
-      namespace: namespace.name,
-      entries,
-      broken,
-      rows: rows.length,
-      last: last && [last[AT.key] as string, last[AT.variant] as string],
-    };
+    return { namespace: namespace.name, entries, broken };
   }
 
   #withFreshness(namespace: NamespaceRow, entry: Entry): Entry {

@@ -79,21 +79,37 @@ export interface JournalPage {
   readonly cursor: string;
 }
 
-/** One page of entries in order of namespace, key, variant. */
+/** One page of entries, in the order of the read that gave it. */
 export interface EntryPage {
   readonly entries: readonly Entry[];
   /** To be handed back for the next page. Absent: that was the last. */
   readonly next?: string | undefined;
 }
 
+/** Which entries to list, in order of namespace, key, variant. */
 export interface ListOptions {
   /** Absent: every namespace. */
   readonly namespace?: string | undefined;
   /** Only keys that begin with it. Absent: all. */
   readonly prefix?: string | undefined;
+  /** Only keys that end with it. Absent: all. */
+  readonly suffix?: string | undefined;
   /** Only entries of this rule. Absent: all. */
   readonly rule?: string | undefined;
   /** `next` of the page before. Absent: from the start. */
+  readonly after?: string | undefined;
+  /** At most 1,000. */
+  readonly limit: number;
+}
+
+/** Which entries to list, in order of `firstSeenAt`, key, variant. */
+export interface SeenOptions {
+  readonly namespace: string;
+  /** Milliseconds since the epoch: only entries first seen then or later. */
+  readonly since: number;
+  /** Only keys that end with it. Absent: all. */
+  readonly suffix?: string | undefined;
+  /** `next` of the page before. Absent: from `since` on. */
   readonly after?: string | undefined;
   /** At most 1,000. */
   readonly limit: number;
@@ -139,7 +155,13 @@ export interface Manifest extends AsyncDisposable {
   hold(entry: NewEntry, baseJid?: Jid): void;
   /** Resolves when the purge is durable; from the call on nothing that it takes is answered from here. Throws `timeout` when that takes over 10 s: it is then still in the queue. */
   purge(purge: Purge, options?: CallOptions): Promise<PurgeResult>;
+  /** Throws `invalid` for an `after` that is no position in this list, `unavailable` when it cannot be read now. */
   list(options: ListOptions): Promise<EntryPage>;
+  /**
+   * Entries with an h1, oldest first. Whoever goes on from the last `firstSeenAt` it was given misses none that is written
+   * later, by whichever process. What is not written yet is left out. Throws as `list`.
+   */
+  seen(options: SeenOptions): Promise<EntryPage>;
   /** Changes after `since` (`epoch:jid`, or '' from the start). Throws `gone` when older than what is kept or of another epoch. */
   journal(namespace: string, since: string, limit: number): Promise<JournalPage>;
   /** Whether a body is named by any row; pending and expected ones count. For cleaning up. */

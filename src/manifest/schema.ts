@@ -6,7 +6,7 @@ export const MANIFEST_SCHEMA = 'manifest';
 /**
  * Tables of the manifest, which every node shares. `next_jid` is the number that the next change takes;
  * `last_purge_jid` spares the look into `purges` where nothing was purged since; purges up to `purge_floor` are no
- * longer kept. `variant` is '' where an answer does not vary, `deleted` 1 marks a tombstone. `row_sum` covers every
+ * longer kept; `last_seen_at` is the newest `first_seen_at` given to a row with an h1. `variant` is '' where an answer does not vary, `deleted` 1 marks a tombstone. `row_sum` covers every
  * column of its row but `updated_at` (see `rowSum`).
  */
 export const MANIFEST_MIGRATIONS: readonly Migration[] = [
@@ -47,6 +47,17 @@ export const MANIFEST_MIGRATIONS: readonly Migration[] = [
       ${updatedAtTrigger('journal', ['nsid', 'jid'])}
       ${updatedAtTrigger('purges', ['nsid', 'jid'])}
       ${updatedAtTrigger('counters', ['nsid', 'name'])}`,
+  },
+  {
+    version: 2,
+    // Only rows with an h1 are asked for by time; the others need not pay for an index.
+    sql: `
+      ALTER TABLE namespaces ADD COLUMN last_seen_at INTEGER NOT NULL DEFAULT 0;
+      CREATE INDEX entries_by_first_seen ON entries (nsid, first_seen_at, key, variant)
+        WHERE h1 IS NOT NULL AND deleted = 0;
+      UPDATE namespaces SET last_seen_at = coalesce((
+        SELECT max(first_seen_at) FROM entries
+        WHERE entries.nsid = namespaces.nsid AND h1 IS NOT NULL AND deleted = 0), 0);`,
   },
 ];
 

@@ -22,9 +22,10 @@ import type {
   PurgeKind,
   PurgeResult,
   Refresh,
+  SeenOptions,
 } from './manifest.ts';
 import { assertWritable } from './manifest-database.ts';
-import { journalPage, listEntries } from './manifest-pages.ts';
+import { journalPage, listEntries, seenEntries } from './manifest-pages.ts';
 import type { ReadEntries } from './manifest-reader.ts';
 import { ReaderAccess } from './reader-access.ts';
 import { WriterClient } from './writer-client.ts';
@@ -149,10 +150,11 @@ export class SqliteManifest implements Manifest {
   }
 
   async list(options: ListOptions): Promise<EntryPage> {
-    return await listEntries(options, this.#reader, (read) => {
-      this.#deleteBroken(read);
-      return read.entries.flatMap((entry) => this.#visible(entry.namespace, entry.key, [entry]));
-    });
+    return await listEntries(options, this.#reader, (read) => this.#listed(read));
+  }
+
+  async seen(options: SeenOptions): Promise<EntryPage> {
+    return await seenEntries(options, this.#reader, (read) => this.#listed(read));
   }
 
   async journal(namespace: string, since: string, limit: number): Promise<JournalPage> {
@@ -214,6 +216,16 @@ export class SqliteManifest implements Manifest {
   #visible(namespace: string, key: string, stored: readonly Entry[]): readonly Entry[] {
     const noted = stored.map((entry) => this.#freshness.applyTo(entry));
     return this.#memory.overlay(namespace, key, noted, this.#options.clock.now());
+  }
+
+  /** Entries of a page as they count now, each in the place of its row. */
+  #listed(read: ReadEntries): Entry[] {
+    this.#deleteBroken(read);
+    return read.entries.flatMap((stored) => {
+      const visible = this.#visible(stored.namespace, stored.key, [stored]);
+      const own = visible.find(({ variant }) => variant === stored.variant);
+      return own ? [{ ...own, firstSeenAt: stored.firstSeenAt }] : [];
+    });
   }
 
   #noteFreshness({ namespace, key, variant, jid, freshUntil, staleAt, policy }: Entry): void {

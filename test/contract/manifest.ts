@@ -6,6 +6,7 @@ import type { Entry } from '../../src/manifest/entry.ts';
 import type { Manifest, Purge } from '../../src/manifest/manifest.ts';
 import { digestOf } from '../../src/storage/digest.ts';
 import { newEntry, plainPolicy, put, remove } from '../support/manifest-fixtures.ts';
+import { listContract } from './manifest-lists.ts';
 import { purgeContract } from './manifest-purges.ts';
 
 /** A manifest that starts empty; disposed, it leaves nothing behind. */
@@ -21,6 +22,7 @@ function keys(entries: readonly Entry[]): string[] {
 export function manifestContract(name: string, make: MakeManifest): void {
   describe(`${name} as a Manifest`, () => {
     purgeContract(make);
+    listContract(make);
 
     let manifest: Manifest;
     beforeEach(async () => {
@@ -200,35 +202,6 @@ export function manifestContract(name: string, make: MakeManifest): void {
       expect(await manifest.isReferenced(digest)).to.equal(true);
       second();
       expect(await manifest.isReferenced(digest)).to.equal(false);
-    });
-
-    it('lists by namespace, prefix and rule, page by page', async () => {
-      const wanted = Array.from({ length: 7 }, (_, i) => `p/${i}`);
-      await manifest.commit([
-        ...wanted.map((key, i) => put(key, 0, { rule: i % 2 ? 'odd' : 'even' })),
-        put('q', 0, { rule: 'odd' }),
-        put('p/0', 0, { namespace: 'go' }),
-      ]);
-      const found: string[] = [];
-      let after: string | undefined;
-      do {
-        const page = await manifest.list({ namespace: 'web', prefix: 'p/', limit: 3, after });
-        found.push(...keys(page.entries));
-        after = page.next;
-      } while (after !== undefined);
-      expect(found).to.deep.equal(wanted);
-      expect(keys((await manifest.list({ rule: 'odd', limit: 10 })).entries)).to.deep.equal([
-        'p/1',
-        'p/3',
-        'p/5',
-        'q',
-      ]);
-      const both = await manifest.list({ limit: 2 });
-      const next = await manifest.list({ limit: 2, after: both.next });
-      expect(
-        [...both.entries, ...next.entries].map((entry) => `${entry.namespace} ${entry.key}`),
-      ).to.deep.equal(['go p/0', 'web p/0', 'web p/1', 'web p/2']);
-      expect(await manifest.list({ limit: 2, after: 'x' }).catch(kindOf)).to.equal('invalid');
     });
 
     it('tells of every change until asked not to', async () => {

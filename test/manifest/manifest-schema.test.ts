@@ -119,7 +119,7 @@ describe('manifest schema', () => {
     const newer = openDatabase(path);
     migrate(newer, MANIFEST_SCHEMA, [
       ...MANIFEST_MIGRATIONS,
-      { version: 2, sql: 'CREATE TABLE later (x)' },
+      { version: MANIFEST_MIGRATIONS.length + 1, sql: 'CREATE TABLE later (x)' },
     ]);
     newer.close();
     try {
@@ -127,7 +127,10 @@ describe('manifest schema', () => {
       expect.fail('a newer schema was opened');
     } catch (error) {
       expect(kindOf(error)).to.equal('conflict');
-      expect(messageOf(error)).to.include(path).and.include('version 2').and.include('newer caje');
+      expect(messageOf(error))
+        .to.include(path)
+        .and.include(`version ${MANIFEST_MIGRATIONS.length + 1}`)
+        .and.include('newer caje');
     }
   });
 });
