@@ -14,6 +14,7 @@ import {
   timeoutFields,
 } from './fetcher-options.ts';
 import { FileFetcher } from './file-fetcher.ts';
+import { goVcsType } from './go-vcs-type.ts';
 import { type GoproxyEntry, parseGoproxyList } from './goproxy-list.ts';
 import type { HttpClientOptions } from './http-client.ts';
 import { type OriginAuth, OriginFetcher } from './origin-fetcher.ts';
@@ -45,6 +46,11 @@ const upstreamsOptions = httpOptions.extend({
       }
     })
     .describe('a GOPROXY list, or go-env for that of the go command on this machine'),
+  direct: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('name of the fetcher that takes the place of "direct"; absent: it is left out'),
 });
 
 const fileOptions = z.strictObject({
@@ -87,8 +93,14 @@ export const upstreamsType: ComponentType<unknown, UpstreamsFetcher> = component
   kind: 'fetcher',
   type: 'upstreams',
   options: upstreamsOptions,
+  references: ({ direct }) => (direct === undefined ? [] : [{ kind: 'fetcher', name: direct }]),
   create: async (options, context) => {
-    const { list, origin } = await resolveGoproxyList(options.list, process.env);
+    const direct =
+      options.direct === undefined
+        ? undefined
+        : await context.component<Fetcher>('fetcher', options.direct);
+    const has = { direct: direct !== undefined };
+    const { list, origin } = await resolveGoproxyList(options.list, process.env, has);
     const client = await clientOptions(options, context);
     const open = (entry: GoproxyEntry): Fetcher => {
       const wrap = wrapper(options.concurrent ?? options.maxSockets, context);
@@ -99,7 +111,7 @@ export const upstreamsType: ComponentType<unknown, UpstreamsFetcher> = component
       const fetcher = new OriginFetcher({ ...client, url: entry.url, auth: userinfoOf(entry.url) });
       return owning(wrap(fetcher), fetcher);
     };
-    return new UpstreamsFetcher({ name: context.name, list, origin, open });
+    return new UpstreamsFetcher({ name: context.name, list, origin, open, direct });
   },
 });
 
@@ -133,7 +145,7 @@ export const peerType: ComponentType<unknown, PeerFetcher> = componentType({
 
 /** Every fetcher type that is built in. Each needs the service `FETCH_LIMIT`. */
 export function createFetcherTypes(): readonly ComponentType<unknown, Fetcher>[] {
-  return [originType, upstreamsType, fileType, peerType];
+  return [originType, upstreamsType, fileType, peerType, goVcsType];
 }
 
 async function clientOptions(

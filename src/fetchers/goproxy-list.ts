@@ -11,6 +11,8 @@ export interface GoproxyEntry {
 /** A GOPROXY list as far as it can be used. */
 export interface GoproxyList {
   readonly entries: readonly GoproxyEntry[];
+  /** True: the list ends in `direct`, and something here takes its place. */
+  readonly direct?: boolean | undefined;
   /** What was left out and why, one sentence each. */
   readonly notes: readonly string[];
 }
@@ -18,19 +20,24 @@ export interface GoproxyList {
 const OP = 'goproxy-list.parse';
 
 /**
- * Reads a GOPROXY list by the rules of `go help goproxy`: `,` and `|` between places, `off` ends it, `direct` is left
- * out with a note, a name without a scheme is https. Throws `invalid` for what is no http, https or file URL.
+ * Reads a GOPROXY list by the rules of `go help goproxy`: `,` and `|` between places, `off` and `direct` end it, a name
+ * without a scheme is https. Unless `direct` says that there is something for it, it is left out with a note.
+ * Throws `invalid` for what is no http, https or file URL.
  */
-export function parseGoproxyList(text: string): GoproxyList {
+export function parseGoproxyList(
+  text: string,
+  options: { readonly direct?: boolean | undefined } = {},
+): GoproxyList {
   const entries: GoproxyEntry[] = [];
   const notes: string[] = [];
   for (const match of text.matchAll(/([^,|]*)([,|]|$)/g)) {
     const word = (match[1] ?? '').trim();
     if (word === '') continue;
     if (word === 'off') break;
+    // The go command looks at nothing behind it either.
+    if (word === 'direct' && options.direct === true) return { entries, notes, direct: true };
     if (word === 'direct') {
-      notes.push('"direct" is left out: this node does not ask version control systems');
-      // The go command looks at nothing behind it either.
+      notes.push('"direct" is left out: no go-vcs fetcher takes its place');
       break;
     }
     entries.push({ url: toUrl(word), next: match[2] === '|' ? 'any' : 'absent' });

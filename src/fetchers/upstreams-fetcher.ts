@@ -16,17 +16,21 @@ export interface UpstreamsOptions {
   open(entry: GoproxyEntry): Fetcher | (Fetcher & AsyncDisposable);
   /** Where the list came from, for the reason that it cannot be used: `go env GOPROXY`. */
   readonly origin: string;
+  /** Asked where the list says `direct`; closed by whoever made it. Absent: `direct` was left out of the list. */
+  readonly direct?: Fetcher | undefined;
 }
 
 interface Upstream {
   readonly fetcher: Fetcher | (Fetcher & AsyncDisposable);
   readonly next: 'absent' | 'any';
+  /** True: closed with the whole. */
+  readonly owned: boolean;
 }
 
 /** Asks the places of a GOPROXY list in their order. The answer of the last one asked is handed on as it is. */
 export class UpstreamsFetcher implements Fetcher, AsyncDisposable {
   readonly name: string;
-  /** Addresses in order, without credentials. */
+  /** Addresses in order, without credentials; for `direct` the name of the fetcher that takes its place. */
   readonly upstreams: readonly string[];
   /** What of the list was left out and why. */
   readonly notes: readonly string[];
@@ -40,10 +44,18 @@ export class UpstreamsFetcher implements Fetcher, AsyncDisposable {
     const { entries, notes } = options.list;
     this.name = options.name;
     this.notes = notes;
-    this.upstreams = entries.map(({ url }) => publicAddress(url));
-    this.usable = entries.length > 0;
+    const direct = options.list.direct === true ? options.direct : undefined;
+    const last = direct === undefined ? [] : [direct];
+    this.upstreams = [
+      ...entries.map(({ url }) => publicAddress(url)),
+      ...last.map(({ name }) => name),
+    ];
+    this.usable = this.upstreams.length > 0;
     this.reason = this.usable ? undefined : `${options.origin} names no module proxy`;
-    this.#links = entries.map((entry) => ({ fetcher: options.open(entry), next: entry.next }));
+    this.#links = [
+      ...entries.map((entry) => ({ fetcher: options.open(entry), next: entry.next, owned: true })),
+      ...last.map((fetcher) => ({ fetcher, next: 'absent' as const, owned: false })),
+    ];
   }
 
   async fetch(request: FetchRequest, options: CallOptions = {}): Promise<Fetched> {
@@ -71,23 +83,27 @@ export class UpstreamsFetcher implements Fetcher, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { fetcher } of this.#links) {
-      if (Symbol.asyncDispose in fetcher) await fetcher[Symbol.asyncDispose]();
+    for (const { fetcher, owned } of this.#links) {
+      if (owned && Symbol.asyncDispose in fetcher) await fetcher[Symbol.asyncDispose]();
     }
   }
 }
 
-/** The list of a literal text, or of `go env` when it is `go-env`; what is wrong in the latter becomes a note. */
+/**
+ * The list of a literal text, or of `go env` when it is `go-env`; what is wrong in the latter becomes a note. `direct`:
+ * whether there is something for that word.
+ */
 export async function resolveGoproxyList(
   list: string,
   env: Environment,
+  options: { readonly direct?: boolean | undefined } = {},
 ): Promise<{ readonly list: GoproxyList; readonly origin: string }> {
-  if (list !== 'go-env') return { list: parseGoproxyList(list), origin: 'the list' };
+  if (list !== 'go-env') return { list: parseGoproxyList(list, options), origin: 'the list' };
   const { value, why } = await askGoEnv('GOPROXY', env);
   const unset = value === '' ? ', and the variable GOPROXY is not set' : '';
   const origin = why === undefined ? 'go env GOPROXY' : `go env GOPROXY (${why}${unset})`;
   try {
-    return { list: parseGoproxyList(value), origin };
+    return { list: parseGoproxyList(value, options), origin };
   } catch (error) {
     return { list: { entries: [], notes: [messageOf(error)] }, origin };
   }

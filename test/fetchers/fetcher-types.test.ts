@@ -64,8 +64,8 @@ describe('fetcher types', () => {
     await (fetcher as Partial<AsyncDisposable>)[Symbol.asyncDispose]?.();
   };
 
-  it('are origin, upstreams, file and peer', () => {
-    expect([...types.keys()]).to.deep.equal(['origin', 'upstreams', 'file', 'peer']);
+  it('are origin, upstreams, file, peer and go-vcs', () => {
+    expect([...types.keys()]).to.deep.equal(['origin', 'upstreams', 'file', 'peer', 'go-vcs']);
   });
 
   it('make an origin with a secret from a file, under the shared limit', async () => {
