@@ -198,13 +198,15 @@ export class ChangeStatements {
     };
     if (kind === 'key') where('key = ?', value);
     if (kind === 'rule') where('rule = ?', value);
+    // A key may be '': the first page then begins before it.
+    const isFirst = after[0] === '' && after[1] === '';
     if (kind === 'prefix') {
-      where('key >= ?', value);
+      // Given both, SQLite begins at the prefix and steps over all that was taken before.
+      if (isFirst) where('key >= ?', value);
       const end = endOfPrefix(value);
       if (end !== undefined) where('key < ?', end);
     }
-    // A key may be '': the first page then begins before it.
-    if (after[0] === '' && after[1] === '') {
+    if (isFirst) {
       conditions.splice(1, 1);
       values.splice(1, 2);
     }
