@@ -70,7 +70,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   const purger = await container.getAsync(TOKENS.Purger);
   const metrics = container.get(TOKENS.Metrics);
 
-  const rules = await buildRules(config.rules, components, pullThrough);
+  const rules = await buildRules(config.rules, { components, pullThrough, clock, log, metrics });
   const router = new RuleRouter(rules.flatMap(({ rule }): Rule[] => (rule ? [rule] : [])));
   const backends = components.made<Backend>('backend');
   const state = { draining: false };

@@ -24,6 +24,10 @@ export type CounterName =
   | 'missing_blobs_total'
   | 'peer_mismatch_total'
   | 'pinned_mismatch_total'
+  | 'put_aside_total'
+  | 'sumdb_mismatch_total'
+  | 'validator_verdicts_total'
+  | 'denied_total'
   | 'halt_acquired_total'
   | 'halt_timeouts_total'
   | 'commits_total'
@@ -62,6 +66,10 @@ export const COUNTERS: Readonly<Record<CounterName, string>> = {
   missing_blobs_total: 'manifest rows whose body was not there',
   peer_mismatch_total: 'peer bodies that differed from the digest sent along',
   pinned_mismatch_total: 'immutable resources that the upstream changed',
+  put_aside_total: 'bodies passed on and not kept because their clients would refuse them',
+  sumdb_mismatch_total: 'bodies refused because a checksum database names another hash',
+  validator_verdicts_total: 'answers of validators, by verdict',
+  denied_total: 'requests refused by a rule, by rule',
   halt_acquired_total: 'HALT locks acquired',
   halt_timeouts_total: 'HALT locks not had within the time limit',
   commits_total: 'manifest transactions committed',

@@ -1,13 +1,18 @@
+import type { Clock } from './clock.ts';
 import type { ServiceKey } from './component.ts';
 import type { ComponentRegistry } from './component-registry.ts';
 import type { Rule as RuleConfig } from './config/config.ts';
+import { ProxyError } from './errors.ts';
 import { ChainFetcher, isChainLink } from './fetchers/chain-fetcher.ts';
 import type { Fetcher } from './fetchers/fetcher.ts';
 import { UpstreamsFetcher } from './fetchers/upstreams-fetcher.ts';
 import type { Rule } from './http/rule-router.ts';
+import type { Logger } from './log.ts';
+import type { Metrics } from './metrics.ts';
 import type { Protocol } from './protocol/protocol.ts';
 import type { PullThrough } from './protocol/pull-through.ts';
 import { RULE_PARTS, type RuleParts } from './protocol/rule.ts';
+import { Validator } from './protocol/validator.ts';
 import type { Stasher } from './stashers/stasher.ts';
 
 /** A rule in working order, or why it is off. */
@@ -23,25 +28,30 @@ export interface BuiltRule {
   readonly notes: readonly string[];
 }
 
+/** What rules are made with, all of them alike. */
+export interface RuleContext {
+  readonly components: ComponentRegistry;
+  readonly pullThrough: PullThrough;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
 /** Protocols whose clients read plain text, and so their errors too. */
 const TEXT_PROTOCOLS = new Set(['go']);
 
 /** Makes every rule's fetcher chain, stasher and protocol. Throws what a component throws while it is made. */
 export async function buildRules(
   rules: readonly RuleConfig[],
-  components: ComponentRegistry,
-  pullThrough: PullThrough,
+  context: RuleContext,
 ): Promise<readonly BuiltRule[]> {
   const built: BuiltRule[] = [];
-  for (const config of rules) built.push(await buildRule(config, components, pullThrough));
+  for (const config of rules) built.push(await buildRule(config, context));
   return built;
 }
 
-async function buildRule(
-  config: RuleConfig,
-  components: ComponentRegistry,
-  pullThrough: PullThrough,
-): Promise<BuiltRule> {
+async function buildRule(config: RuleConfig, context: RuleContext): Promise<BuiltRule> {
+  const { components } = context;
   const fetchers: Fetcher[] = [];
   for (const name of config.fetch)
     fetchers.push(await components.component<Fetcher>('fetcher', name));
@@ -56,11 +66,14 @@ async function buildRule(
   );
   if (usable.length === 0) return { config, rule: undefined, off: whyOff(allowed), sources, notes };
   const stasher = await components.component<Stasher>('stasher', config.stash);
+  const chain: RuleParts['chain'] = (options) => createChain(config, usable, options);
   const parts: RuleParts = {
     settings: config,
-    fetcher: new ChainFetcher(usable, { fallthrough: config.fallthrough }),
+    fetcher: chain({ private: config.private, mode: config.mode, where: `rule ${config.name}` }),
+    chain,
     stasher,
-    pullThrough,
+    pullThrough: context.pullThrough,
+    validator: createValidator(config, context),
   };
   const protocol = await components.protocol<Protocol>(
     config.protocol,
@@ -76,6 +89,33 @@ async function buildRule(
     notes,
     rule: { name, host, path, strip, protocol, errorFormat, private: config.private },
   };
+}
+
+function createChain(
+  { fallthrough }: RuleConfig,
+  own: readonly Fetcher[],
+  { fetchers = own, private: isPrivate, mode, where }: Parameters<RuleParts['chain']>[0],
+): Fetcher {
+  // What is private is neither given to peers nor asked of them.
+  const asked = isPrivate ? fetchers.filter((fetcher) => !isChainLink(fetcher)) : fetchers;
+  if (asked.length === 0)
+    throw invalid(`${where} is private, and only peers are named as fetchers`);
+  if (mode.endsWith('redirect') && asked.every(({ locate }) => locate === undefined))
+    throw invalid(
+      `${where}: mode ${mode} needs a fetcher with an address for clients, such as one of type origin`,
+    );
+  return new ChainFetcher(asked, { fallthrough });
+}
+
+function createValidator(
+  { validator }: RuleConfig,
+  { clock, log, metrics }: RuleContext,
+): Validator | undefined {
+  return validator && new Validator({ ...validator, clock, log, metrics });
+}
+
+function invalid(message: string): ProxyError {
+  return new ProxyError('invalid', 'rule-set.build', message);
 }
 
 function whyOff(fetchers: readonly Fetcher[]): string {

@@ -9,6 +9,7 @@ import { keyOf } from './config-tree.ts';
 import type { IssueExplainer } from './explain-issue.ts';
 import type { PathPart } from './json-schema.ts';
 import { isMapping, valueAt } from './json-schema.ts';
+import { COMMON_RULE_KEYS } from './rule-schema.ts';
 
 /** One component's mention of another. */
 interface Reference {
@@ -29,7 +30,7 @@ export function checkConfig(
   const references = referencesIn(tree, types);
   return [
     ...checkRules(tree, explainer),
-    ...references.flatMap(({ to, path }) => {
+    ...[...references, ...ruleReferencesIn(tree, types)].flatMap(({ to, path }) => {
       const [section = '', name = ''] = to.split('.');
       const what = wordFor(section);
       return checkName(name, namesIn(tree, section), what, (...texts) =>
@@ -91,6 +92,29 @@ function referencesIn(tree: ConfigTree, types: ComponentTypes): readonly Referen
           { from: keyOf([section, name]), to: `${SECTION_OF[target.kind]}.${target.name}`, path },
         ];
       });
+    });
+  });
+}
+
+// What a protocol's own keys name; nothing refers to a rule, so these make no circle.
+function ruleReferencesIn(tree: ConfigTree, types: ComponentTypes): readonly Reference[] {
+  const rules = valueAt(tree.root, ['rules']);
+  if (!Array.isArray(rules)) return [];
+  return rules.flatMap((rule: unknown, index): readonly Reference[] => {
+    if (!isMapping(rule)) return [];
+    const type = types.find(
+      ({ kind, type: name }) => kind === 'protocol' && name === rule['protocol'],
+    );
+    const own = Object.entries(rule).filter(
+      ([key]) => key !== 'protocol' && !COMMON_RULE_KEYS.includes(key),
+    );
+    const input = Object.fromEntries(own);
+    const parsed = type?.options.safeParse(input);
+    if (type?.references === undefined || parsed?.success !== true) return [];
+    return type.references(parsed.data).flatMap((target): readonly Reference[] => {
+      if (target.kind === 'protocol') return [];
+      const path = ['rules', index, ...(pathTo(input, target.name) ?? [])];
+      return [{ from: `rules.${index}`, to: `${SECTION_OF[target.kind]}.${target.name}`, path }];
     });
   });
 }

@@ -1,5 +1,6 @@
 import type { ComponentKind } from '../component.ts';
 import type { LogLevel } from '../log.ts';
+import type { FillMode, NetworkMode } from '../protocol/fill-modes.ts';
 import type { ListenAddress } from './patterns.ts';
 
 /** A fetcher, stasher or backend as configured; `options` are parsed by its type. */
@@ -32,8 +33,17 @@ export interface Rule {
   readonly fallthrough?: 'any' | undefined;
   /** Name of a stasher. */
   readonly stash: string;
-  readonly mode: 'sync';
-  readonly network: 'online';
+  readonly mode: FillMode;
+  readonly network: NetworkMode;
+  /** Who says whether something may be served. Absent: everything may. */
+  readonly validator?:
+    | {
+        readonly url: URL;
+        readonly timeoutMs: number;
+        readonly cacheMs: number;
+        readonly onError: 'deny' | 'allow';
+      }
+    | undefined;
   /** `strict`: kept only if the response says so; `rfc`: all that RFC 9111 allows. */
   readonly freshness: 'strict' | 'rfc';
   /** True: peers may not ask for what this rule serves. */

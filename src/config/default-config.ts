@@ -6,7 +6,7 @@ export const defaultConfig: string = `fetchers:
   modules: { type: upstreams, list: go-env }
   demo: { type: slow-server }
 rules:
-  - { name: go, path: /go/*, strip: true, protocol: go, fetch: modules }
+  - { name: go, path: /go/*, strip: true, protocol: go, fetch: modules, network: fallback }
   - { name: demo, path: /*, protocol: http, fetch: demo }
 `;
 

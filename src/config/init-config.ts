@@ -53,7 +53,7 @@ ${goFetcher(go, base)}
 ${proxyComment(settings.env)}
 # The first rule that fits a request takes it. What is fetched is kept in data/blobs.
 rules:
-  - { name: go, path: /go/*, strip: true, protocol: go, fetch: modules }
+  - { name: go, path: /go/*, strip: true, protocol: go, fetch: modules, network: fallback }
   - { name: site, path: /*, protocol: http, fetch: site }
 `;
   return { yaml, hints: hintsFor(base) };

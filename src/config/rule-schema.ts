@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import type { ComponentType } from '../component.ts';
+import { FILL_MODES, NETWORK_MODES } from '../protocol/fill-modes.ts';
+import { duration, httpUrl } from '../values.ts';
 import type { ComponentTypes, OpenSchema } from './component-schema.ts';
 import {
   componentName,
@@ -28,8 +30,9 @@ function commonRule(): z.ZodObject {
       .transform((names) => [names].flat()),
     namespace: componentName().optional(),
     stash: z.string().min(1).default('keep'),
-    mode: z.literal('sync').default('sync'),
-    network: z.literal('online').default('online'),
+    mode: z.enum(FILL_MODES).default('sync'),
+    network: z.enum(NETWORK_MODES).default('online'),
+    validator: validatorSchema().optional(),
     freshness: z.enum(['strict', 'rfc']).default('strict'),
     fallthrough: z.literal('any').optional(),
     private: z.boolean().default(false),
@@ -37,6 +40,22 @@ function commonRule(): z.ZodObject {
     honorClientReload: z.boolean().default(true),
     cookies: z.enum(['bypass', 'ignore']).default('bypass'),
   });
+}
+
+function validatorSchema(): z.ZodType<Rule['validator']> {
+  return z
+    .strictObject({
+      url: httpUrl(),
+      timeout: duration().prefault('5s'),
+      cache: duration().prefault('5m'),
+      onError: z.enum(['deny', 'allow']).default('deny'),
+    })
+    .transform(({ url, timeout, cache, onError }) => ({
+      url,
+      timeoutMs: timeout,
+      cacheMs: cache,
+      onError,
+    }));
 }
 
 /** Keys that every rule has, whatever its protocol. */

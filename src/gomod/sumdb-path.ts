@@ -26,17 +26,24 @@ export function splitSumdbPath(path: string, names: readonly string[]): SumdbPat
   return found === undefined ? undefined : { name: found, rest: path.slice(found.length + 1) };
 }
 
+/** Module and version of `lookup/M@V`, unescaped. Absent: none, or one with an illegal module path or a version that is not canonical. */
+export function readSumdbLookup(
+  rest: string,
+): { readonly module: string; readonly version: string } | undefined {
+  const [, escapedModule, escapedVersion] = /^lookup\/([^@]+)@([^@]+)$/.exec(rest) ?? [];
+  const module = unescapeGo(escapedModule ?? '');
+  const version = unescapeGo(escapedVersion ?? '');
+  if (module === undefined || version === undefined) return undefined;
+  const legal =
+    checkModulePath(module) === undefined &&
+    checkVersionQuery(version) === undefined &&
+    isCanonicalVersion(version);
+  return legal ? { module, version } : undefined;
+}
+
 /** True: `lookup/M@V` with a legal escaped module path and canonical version. */
 export function isSumdbLookup(rest: string): boolean {
-  const [, module, version] = /^lookup\/([^@]+)@([^@]+)$/.exec(rest) ?? [];
-  const path = unescapeGo(module ?? '');
-  const plain = unescapeGo(version ?? '');
-  if (path === undefined || plain === undefined) return false;
-  return (
-    checkModulePath(path) === undefined &&
-    checkVersionQuery(plain) === undefined &&
-    isCanonicalVersion(plain)
-  );
+  return readSumdbLookup(rest) !== undefined;
 }
 
 /** True: `tile/H/L/K[.p/W]` or `tile/H/data/K[.p/W]` in its one spelling, as x/mod ParseTilePath. */

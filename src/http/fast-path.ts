@@ -87,7 +87,7 @@ export function createFastPath(options: FastPathOptions): FastPath {
       const found = hot.get(address);
       if (!found || !isPlain(req)) return false;
       const now = clock.now();
-      const bytes = now < found.replay.freshUntil ? cache.get(found.replay.digest) : undefined;
+      const bytes = now < found.replay.until ? cache.get(found.replay.digest) : undefined;
       if (!bytes) {
         hot.delete(address);
         return false;

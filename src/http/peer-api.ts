@@ -78,7 +78,7 @@ function answerPeer(options: PeerApiOptions): Middleware {
     const match = findRule(options.router, asked.address);
     const exchange = exchangeOf(res);
     exchange.rule = match?.rule.name;
-    if (match === undefined || match.rule.private === true) {
+    if (match === undefined || isPrivate(match)) {
       exchange.bytes = sendMiss(res);
       return;
     }
@@ -99,6 +99,10 @@ function answerPeer(options: PeerApiOptions): Middleware {
       signal,
     });
   };
+}
+
+function isPrivate({ rule, target }: RuleMatch): boolean {
+  return rule.private === true || rule.protocol.isPrivate?.(target) === true;
 }
 
 /** Absent: only what is kept was wanted, and nothing is. */

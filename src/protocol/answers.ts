@@ -6,18 +6,13 @@ import type { CacheReport, ForwardReason, ProtocolResponse, Replay } from './pro
 import type { Head, Resource } from './resource.ts';
 
 /** What lets an edge repeat a hit. Absent: what varies, or has to be asked about each time, needs the protocol's eye. */
-export function replayOf({
-  namespace,
-  key,
-  digest,
-  size,
-  freshUntil,
-  policy,
-  vary,
-}: Entry): Replay | undefined {
+export function replayOf(
+  { namespace, key, digest, size, freshUntil, policy, vary }: Entry,
+  until: number,
+): Replay | undefined {
   if (vary.length > 0 || policy.alwaysRevalidate || !isDigest(digest)) return undefined;
   const { receivedAt, initialAge } = policy;
-  return { namespace, key, digest, size, freshUntil, receivedAt, initialAge };
+  return { namespace, key, digest, size, freshUntil, until, receivedAt, initialAge };
 }
 
 /** Why a request goes forward, given what is kept under its key and what of that fits. RFC 9211 §2.2. */

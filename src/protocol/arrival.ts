@@ -2,6 +2,7 @@ import type { Fetched, Fetcher } from '../fetchers/fetcher.ts';
 import type { Entry, EntryDraft } from '../manifest/entry.ts';
 import type { Fill } from '../stashers/fill.ts';
 import type { Stasher } from '../stashers/stasher.ts';
+import type { FillMode, NetworkMode } from './fill-modes.ts';
 import type { ForwardReason } from './protocol.ts';
 import type { Head } from './resource.ts';
 
@@ -24,6 +25,10 @@ export interface Supply {
   readonly stasher: Stasher;
   /** True: nothing may be fetched for this request. */
   readonly onlyIfCached: boolean;
+  /** Absent: `sync`. */
+  readonly mode?: FillMode | undefined;
+  /** Absent: `online`. */
+  readonly network?: NetworkMode | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -7,8 +7,11 @@ import type { RequestJudgement } from './request-directives.ts';
 /** Seconds past its lifetime that an entry is used because the client takes stale answers, however much it takes. */
 export const MAX_STALE_LIMIT: number = 24 * 3600;
 
-/** What to do with an entry: answer from it, answer and refresh it behind, or ask the origin first. */
-export type EntryUse = 'fresh' | 'stale-while-revalidate' | 'revalidate';
+/**
+ * What to do with an entry: answer from it; answer from it while it is fresh and refresh it behind, because it will not be for
+ * long; answer from it although it is stale and refresh it behind; or ask the origin first.
+ */
+export type EntryUse = 'fresh' | 'fresh-refresh' | 'stale-while-revalidate' | 'revalidate';
 
 /** What to do with an entry for one request. Whole seconds; `ttlSeconds` is negative once stale. */
 export interface EntryJudgement {
@@ -30,15 +33,20 @@ export function judgeEntry(
   };
 }
 
-/** True: the entry may answer when the origin cannot; RFC 9111 §4.2.4, RFC 5861 §4. */
+/**
+ * True: the entry may answer when the origin cannot; RFC 9111 §4.2.4, RFC 5861 §4. `disconnected`: the configuration says
+ * that what is kept stands in for the origin, however old it is.
+ */
 export function mayServeStaleOnError(
   entry: Pick<Entry, 'policy' | 'freshUntil'>,
   nowMs: number,
+  disconnected: boolean = false,
 ): boolean {
   const { alwaysRevalidate, mustRevalidate, staleIfErrorUntil, staleWhileRevalidateUntil } =
     entry.policy;
   if (alwaysRevalidate) return false;
   if (entry.freshUntil > nowMs) return true;
+  if (disconnected) return !mustRevalidate;
   return !mustRevalidate && Math.max(staleIfErrorUntil, staleWhileRevalidateUntil) > nowMs;
 }
 

@@ -47,6 +47,7 @@ export class Filler {
     const { clock, manifest, metrics } = this.#options;
     const baseJid = manifest.position(resource.subject.namespace);
     const requestedAt = clock.now();
+    const standsIn = supply.network === 'fallback';
     let fetched: Fetched;
     try {
       // Without the client's signal: whoever asked first may leave, the others stay.
@@ -55,7 +56,7 @@ export class Filler {
       );
     } catch (error) {
       end();
-      if (entry && resource.mayServeStale(entry, clock.now()))
+      if (entry && resource.mayServeStale(entry, clock.now(), standsIn))
         return { kind: 'stale', entry, status: undefined };
       throw error;
     }
@@ -74,7 +75,7 @@ export class Filler {
       end();
       return { kind: 'confirmed', entry: confirmed, status: 304 };
     }
-    if (entry && head.status >= 500 && resource.mayServeStale(entry, clock.now())) {
+    if (entry && head.status >= 500 && resource.mayServeStale(entry, clock.now(), standsIn)) {
       end();
       fetched.body.destroy();
       return { kind: 'stale', entry, status: head.status };

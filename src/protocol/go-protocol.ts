@@ -1,11 +1,15 @@
 import type { CallOptions } from '../body.ts';
 import { ProxyError } from '../errors.ts';
-import type { Fetched, Fetcher, FetchRequest } from '../fetchers/fetcher.ts';
-import { splitSumdbPath } from '../gomod/sumdb-path.ts';
-import { HeaderList } from '../headers.ts';
+import type { Fetcher } from '../fetchers/fetcher.ts';
+import type { Metrics } from '../metrics.ts';
 import type { Supply } from './arrival.ts';
-import { memoryContent } from './contents.ts';
+import { generatedAnswer } from './generated-answer.ts';
+import { answerKept } from './go-catalog.ts';
+import type { GoPolicies, GoPolicy } from './go-policy.ts';
 import { goRouteTable } from './go-routes.ts';
+import { answerFromKept, isOutage } from './go-stand-in.ts';
+import { type Sumdb, withOutages, withSumdbs } from './go-upstream.ts';
+import type { KeptModules } from './kept-modules.ts';
 import type { Protocol, ProtocolRequest, ProtocolResponse } from './protocol.ts';
 import {
   findRoute,
@@ -20,145 +24,206 @@ import { TableResource } from './table-resource.ts';
 /** Namespace of the manifest that Go modules use unless the rule names its own. */
 export const GO_NAMESPACE: string = 'go';
 
-/** One checksum database that is passed through. */
-export interface Sumdb {
-  /** `host` or `host/path`, as GOSUMDB has it. */
-  readonly name: string;
-  /** Where it is asked. Absent: at the rule's own fetcher, below `/sumdb/<name>`. */
-  readonly fetcher?: Fetcher | undefined;
-  /** Closed with the protocol. */
-  readonly owned?: AsyncDisposable | undefined;
-}
-
 export interface GoOptions {
   readonly sumdb: readonly Sumdb[];
   /** Milliseconds for which lists and queries are fresh. Absent: a minute. */
   readonly indexTtlMs?: number | undefined;
+  readonly policies: GoPolicies;
+  readonly kept: KeptModules;
+  readonly metrics: Metrics;
 }
+
+/** Asks for what is kept and nothing else, as the public Go module proxy has it: this prefix of the path, or the field. */
+const CACHED_ONLY = '/cached-only/';
+const DISABLE_FETCH = 'disable-module-fetch';
 
 /**
  * A Go module proxy (https://go.dev/ref/mod#goproxy-protocol) that needs no go command: each artifact is fetched, streamed
- * and kept by itself, bytes pass untouched, an outage is never shown as an absence that was not known before.
+ * and kept by itself, bytes pass untouched, an outage is never shown as an absence.
  */
 export class GoProtocol implements Protocol, AsyncDisposable {
   readonly name: string;
   readonly #parts: RuleParts;
+  readonly #options: GoOptions;
   readonly #table: RouteTable;
   readonly #fetcher: Fetcher;
-  readonly #sumdbs: readonly Sumdb[];
 
   constructor(parts: RuleParts, options: GoOptions) {
     this.name = parts.settings.name;
     this.#parts = parts;
-    this.#sumdbs = options.sumdb;
-    this.#table = goRouteTable({
-      sumdb: options.sumdb.map(({ name }) => name),
-      indexTtlMs: options.indexTtlMs,
-    });
+    this.#options = options;
+    this.#table = goRouteTable({ sumdb: this.sumdbNames, indexTtlMs: options.indexTtlMs });
     this.#fetcher = withOutages(withSumdbs(parts.fetcher, options.sumdb));
   }
 
   /** Names of the checksum databases that are passed through. */
   get sumdbNames(): readonly string[] {
-    return this.#sumdbs.map(({ name }) => name);
+    return this.#options.sumdb.map(({ name }) => name);
+  }
+
+  /** True: a module whose checksums are not looked up anywhere. Name unescaped. */
+  hidesSums(module: string): boolean {
+    return this.#options.policies.hidesSums(module);
+  }
+
+  /** True: peers must not learn of it. */
+  isPrivate(target: string): boolean {
+    const found = findRoute(this.#table, 'GET', target);
+    return found.found && this.#policyOf(found)?.private === true;
   }
 
   async handle(request: ProtocolRequest, options: CallOptions): Promise<ProtocolResponse> {
-    return await this.#handle(request, options, this.#fetcher);
+    const cachedOnly = request.target.startsWith(CACHED_ONLY);
+    const asked = cachedOnly
+      ? { ...request, target: request.target.slice(CACHED_ONLY.length - 1) }
+      : request;
+    const own = await answerKept(asked, this.#options.kept);
+    if (own) return own;
+    const found = findRoute(this.#table, asked.method, asked.target);
+    if (!found.found) return refusal(this.#table, found);
+    if (found.route.class === 'generated') return generated(found);
+    const policy = this.#policyOf(found);
+    await this.#admit(found, policy);
+    const noFetch = cachedOnly || /^true$/i.test(asked.headers.get(DISABLE_FETCH)?.trim() ?? '');
+    const supply = this.#supply(found, policy, asked, options, noFetch);
+    const response = await this.#answer(asked, found, supply, options);
+    // What a validator may yet refuse has to be asked about each time.
+    return this.#parts.validator ? { ...response, replay: undefined } : response;
   }
 
-  /** The same rule filled from another place: same keys, store, checks and first digests. */
+  /** The same rule filled from another place: same keys, store, checks and first digests; no policies, modes and networks. */
   filledFrom(fetcher: Fetcher): Protocol {
     return {
       name: this.name,
-      handle: async (request, options) => await this.#handle(request, options, fetcher),
+      handle: async (request, options) => {
+        const found = findRoute(this.#table, request.method, request.target);
+        if (!found.found) return refusal(this.#table, found);
+        if (found.route.class === 'generated') return generated(found);
+        const { onlyIfCached } = request;
+        const { stasher } = this.#parts;
+        const supply: Supply = { fetcher, stasher, onlyIfCached, signal: options.signal };
+        return await this.#pull(request, found, supply);
+      },
     };
   }
 
-  async #handle(
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { owned } of this.#options.sumdb) await owned?.[Symbol.asyncDispose]();
+  }
+
+  #policyOf({ params }: RouteFound): GoPolicy | undefined {
+    const { module, version } = params;
+    return module === undefined ? undefined : this.#options.policies.of(module, version);
+  }
+
+  async #admit({ route, params }: RouteFound, policy: GoPolicy | undefined): Promise<void> {
+    const { module = '', version = '' } = params;
+    const refused =
+      route.name === 'sumdb-lookup'
+        ? this.#options.policies.lookupRefusal(module, version)
+        : policy?.deny;
+    if (refused !== undefined) {
+      this.#options.metrics.count('denied_total', this.name);
+      throw new ProxyError('forbidden', 'go-protocol.admit', refused);
+    }
+    if (module !== '' && route.name !== 'sumdb-lookup')
+      await this.#parts.validator?.check({ Module: module, Version: version });
+  }
+
+  #supply(
+    { route }: RouteFound,
+    policy: GoPolicy | undefined,
     request: ProtocolRequest,
+    { signal }: CallOptions,
+    noFetch: boolean,
+  ): Supply {
+    const { settings, stasher } = this.#parts;
+    const network = policy?.network ?? settings.network;
+    const mode = policy?.mode ?? settings.mode;
+    // Lists and queries change: a client that is sent away from them now would not come back for the answer.
+    const sync = route.class === 'index' && mode.startsWith('async');
+    return {
+      fetcher: policy?.fetcher ? withOutages(policy.fetcher) : this.#fetcher,
+      stasher,
+      onlyIfCached: request.onlyIfCached,
+      // What is not here is absent to a go command: 404 lets it go on to the next proxy of its list.
+      mode: noFetch || network === 'offline' ? 'none' : sync ? 'sync' : mode,
+      network,
+      signal,
+    };
+  }
+
+  async #answer(
+    request: ProtocolRequest,
+    found: RouteFound,
+    supply: Supply,
     options: CallOptions,
-    fetcher: Fetcher,
   ): Promise<ProtocolResponse> {
-    const found = findRoute(this.#table, request.method, request.target);
+    const { route, params } = found;
+    const { module } = params;
+    const standIn = async (): Promise<ProtocolResponse | undefined> =>
+      module !== undefined && (route.name === 'list' || route.name === 'latest')
+        ? await answerFromKept(
+            module,
+            route.name,
+            this.#options.kept,
+            async (target) => await this.#askKept({ ...request, target }, options),
+          )
+        : undefined;
+    if (supply.network === 'offline' && !request.onlyIfCached) {
+      const kept = await standIn();
+      if (kept) return kept;
+    }
+    try {
+      return await this.#pull(request, found, supply);
+    } catch (error) {
+      const kept =
+        supply.network === 'fallback' && !request.onlyIfCached && isOutage(error)
+          ? await standIn()
+          : undefined;
+      if (kept) return kept;
+      throw error;
+    }
+  }
+
+  async #askKept(request: ProtocolRequest, { signal }: CallOptions): Promise<ProtocolResponse> {
+    const found = findRoute(this.#table, 'GET', request.target);
     if (!found.found) return refusal(this.#table, found);
-    if (found.route.class === 'generated') return generated(found);
-    const { settings, stasher, pullThrough } = this.#parts;
+    const { stasher } = this.#parts;
+    const supply: Supply = {
+      fetcher: this.#fetcher,
+      stasher,
+      onlyIfCached: false,
+      mode: 'none',
+      signal,
+    };
+    return await this.#pull(request, found, supply);
+  }
+
+  async #pull(
+    request: ProtocolRequest,
+    found: RouteFound,
+    supply: Supply,
+  ): Promise<ProtocolResponse> {
+    const { settings, pullThrough } = this.#parts;
     const subject = {
       namespace: settings.namespace ?? GO_NAMESPACE,
       key: found.key,
       rule: settings.name,
     };
-    const supply: Supply = {
-      fetcher,
-      stasher,
-      onlyIfCached: request.onlyIfCached,
-      signal: options.signal,
-    };
     return await pullThrough.answer(new TableResource(subject, request, found), supply);
   }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const { owned } of this.#sumdbs) await owned?.[Symbol.asyncDispose]();
-  }
-}
-
-// An outage must stay an error: a client told 404 or given an empty answer would go elsewhere, or cache it.
-function withOutages(inner: Fetcher): Fetcher {
-  return {
-    name: inner.name,
-    async fetch(request, options) {
-      const fetched = await inner.fetch(request, options);
-      if (fetched.status < 500 || fetched.miss) return fetched;
-      fetched.body.destroy();
-      throw new ProxyError(
-        'upstream',
-        'go-protocol.fetch',
-        `the upstream answered ${fetched.status} for ${request.path}`,
-      );
-    },
-  };
-}
-
-function withSumdbs(inner: Fetcher, sumdbs: readonly Sumdb[]): Fetcher {
-  const own = new Map(
-    sumdbs.flatMap(({ name, fetcher }) => (fetcher ? [[name, fetcher] as const] : [])),
-  );
-  if (own.size === 0) return inner;
-  const names = sumdbs.map(({ name }) => name);
-  return {
-    name: inner.name,
-    async fetch(request: FetchRequest, options?: CallOptions): Promise<Fetched> {
-      const split = request.path.startsWith('/sumdb/')
-        ? splitSumdbPath(decodeURIComponent(request.path.slice('/sumdb/'.length)), names)
-        : undefined;
-      const fetcher = split && own.get(split.name);
-      if (!split || !fetcher) return await inner.fetch(request, options);
-      return await fetcher.fetch({ ...request, path: `/${split.rest}` }, options);
-    },
-  };
 }
 
 function generated({ route }: RouteFound): ProtocolResponse {
-  return text(200, '', [['Cache-Control', servedCacheControl(route, route.ttlMs ?? 0)]]);
+  const answer = generatedAnswer(200, route.contentType, '');
+  const headers = answer.headers.with('Cache-Control', servedCacheControl(route, route.ttlMs ?? 0));
+  return { ...answer, headers };
 }
 
 function refusal(table: RouteTable, { why, reason }: RouteMissing): ProtocolResponse {
-  const noStore = ['Cache-Control', 'no-store'] as const;
-  if (why === 'path') return text(404, `not found: ${reason}\n`, [noStore]);
-  return text(405, `${reason}\n`, [['Allow', table.methods.join(', ')], noStore]);
-}
-
-function text(
-  status: number,
-  body: string,
-  fields: readonly (readonly [string, string])[],
-): ProtocolResponse {
-  return {
-    status,
-    headers: new HeaderList([['Content-Type', 'text/plain; charset=utf-8'], ...fields]),
-    content: memoryContent(Buffer.from(body)),
-    report: { phase: 'bypass', detail: 'GENERATED' },
-    selectable: false,
-  };
+  const type = 'text/plain; charset=utf-8';
+  if (why === 'path') return generatedAnswer(404, type, `not found: ${reason}\n`);
+  const answer = generatedAnswer(405, type, `${reason}\n`);
+  return { ...answer, headers: answer.headers.with('Allow', table.methods.join(', ')) };
 }

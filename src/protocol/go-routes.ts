@@ -1,6 +1,11 @@
 import { readGoproxyPath } from '../gomod/goproxy-path.ts';
 import { isVersionOf } from '../gomod/module-path.ts';
-import { isSumdbLookup, isSumdbTile, splitSumdbPath } from '../gomod/sumdb-path.ts';
+import {
+  isSumdbLookup,
+  isSumdbTile,
+  readSumdbLookup,
+  splitSumdbPath,
+} from '../gomod/sumdb-path.ts';
 import type { Route, RouteParams, RouteTable } from './route-table.ts';
 
 /** What a rule says about its Go routes. */
@@ -122,7 +127,8 @@ function sumdbRoute(
       if (!path.startsWith(SUMDB_PREFIX)) return undefined;
       const split = splitSumdbPath(path.slice(SUMDB_PREFIX.length), names);
       if (split === undefined || !accepts(split.rest)) return undefined;
-      return { name: split.name, rest: split.rest, path };
+      const { name, rest } = split;
+      return { name, rest, path, ...readSumdbLookup(rest) };
     },
     key: pathOf,
   };

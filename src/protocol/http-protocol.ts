@@ -36,7 +36,10 @@ export class HttpProtocol implements Protocol {
       profile: settings.freshness,
     });
     const onlyIfCached = request.onlyIfCached || judgement.onlyIfCached;
-    const supply: Supply = { fetcher, stasher, onlyIfCached, signal: options.signal };
+    const { mode, network } = settings;
+    const { signal } = options;
+    await this.#parts.validator?.check({ Method: request.method, Url: request.publicUrl });
+    const supply: Supply = { fetcher, stasher, onlyIfCached, mode, network, signal };
     const resource = new HttpResource(this.#subject(request), request, settings, judgement);
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return await this.#pass(request, resource, supply);
@@ -49,7 +52,9 @@ export class HttpProtocol implements Protocol {
         );
       return await pullThrough.forward(resource, supply, 'bypass');
     }
-    return await pullThrough.answer(resource, supply);
+    const response = await pullThrough.answer(resource, supply);
+    // What a validator may yet refuse has to be asked about each time.
+    return this.#parts.validator ? { ...response, replay: undefined } : response;
   }
 
   #subject(request: ProtocolRequest): FlightSubject {

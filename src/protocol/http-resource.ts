@@ -51,8 +51,12 @@ export class HttpResource implements Resource {
     return judgeEntry(entry, this.#judgement, now).use;
   }
 
-  mayServeStale(entry: Entry, now: number): boolean {
-    return mayServeStaleOnError(entry, now);
+  mayServeStale(entry: Entry, now: number, disconnected: boolean): boolean {
+    return mayServeStaleOnError(entry, now, disconnected);
+  }
+
+  repeatableUntil(entry: Entry): number {
+    return entry.freshUntil;
   }
 
   request(entry: Entry | undefined): FetchRequest {

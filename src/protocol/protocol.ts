@@ -79,6 +79,8 @@ export interface Replay {
   readonly size: number;
   /** Milliseconds since the epoch. */
   readonly freshUntil: number;
+  /** Milliseconds since the epoch: after it the protocol wants to see the next request; at most `freshUntil`. */
+  readonly until: number;
   /** Milliseconds since the epoch, when it had `initialAge`. */
   readonly receivedAt: number;
   /** Seconds. */
@@ -105,4 +107,6 @@ export interface Protocol {
   readonly name: string;
   /** Throws a `ProxyError`; an upstream's error status is an answer, not a throw. */
   handle(request: ProtocolRequest, options: CallOptions): Promise<ProtocolResponse>;
+  /** True: peers must not learn of what this target names. Absent: they may. */
+  isPrivate?(target: string): boolean;
 }

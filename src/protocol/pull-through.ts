@@ -1,15 +1,22 @@
-import { kindOf, messageOf, ProxyError } from '../errors.ts';
+import { LRUCache } from 'lru-cache';
+import { messageOf, ProxyError } from '../errors.ts';
 import type { Entry } from '../manifest/entry.ts';
-import { Fills, type Flight } from '../stashers/fills.ts';
+import { Fills, type Flight, type FlightSubject } from '../stashers/fills.ts';
 import type { Sealed } from '../storage/backend.ts';
-import { isDigest } from '../storage/digest.ts';
 import { abortable } from './abortable.ts';
 import { forwardReason, replayOf, unsharedResponse } from './answers.ts';
 import { type Arrival, type Ask, drop, headOf, type Supply } from './arrival.ts';
-import { fillContent, memoryContent, storedContent } from './contents.ts';
+import { fillContent, memoryContent } from './contents.ts';
+import { fetchBan, isCutOff, mayFetchBehind, notYet, redirectTo } from './fill-modes.ts';
 import { Filler, type PullThroughOptions } from './filler.ts';
-import type { CacheReport, Content, ForwardReason, ProtocolResponse } from './protocol.ts';
+import { openEntry } from './open-entry.ts';
+import type { CacheReport, ForwardReason, ProtocolResponse } from './protocol.ts';
 import type { Resource } from './resource.ts';
+
+/** A stale answer that stood in for a failed upstream does so for this long without anyone waiting for the next failure. */
+const HOLD_OFF_MS = 5_000;
+/** Failures remembered. */
+const MAX_FAILED = 10_000;
 
 /** Rounds in which a waiter may find that what came is not for it, before it fetches for itself. */
 const MAX_ROUNDS = 3;
@@ -22,6 +29,8 @@ export class PullThrough {
   readonly #options: PullThroughOptions;
   readonly #fills: Fills<Arrival>;
   readonly #filler: Filler;
+  /** Until when (milliseconds since the epoch) a stale answer stands in at once, because the upstream just failed. */
+  readonly #failed = new LRUCache<string, number>({ max: MAX_FAILED });
 
   constructor(options: PullThroughOptions) {
     this.#options = options;
@@ -48,41 +57,74 @@ export class PullThrough {
     const now = this.#options.clock.now();
     const verdict = entry ? resource.judge(entry, now) : 'revalidate';
     if (entry && verdict !== 'revalidate') {
-      const hit = await this.#hit(resource, entry, supply, verdict === 'fresh' ? 'hit' : 'stale');
+      const phase = verdict === 'stale-while-revalidate' ? 'stale' : 'hit';
+      const hit = await this.#hit(resource, entry, supply, phase);
       if (hit) {
-        if (verdict !== 'fresh' && !supply.onlyIfCached)
-          this.#refreshBehind(resource, entry, supply);
+        if (verdict !== 'fresh' && mayFetchBehind(supply))
+          this.#fetchBehind(resource, supply, {
+            entry,
+            pinned: undefined,
+            vary: entry.vary,
+            reason: 'stale',
+          });
         return hit;
       }
     }
-    if (supply.onlyIfCached)
-      throw new ProxyError(
-        'timeout',
-        'pull-through.answer',
-        'not kept here, and only what is kept was asked for',
-      );
-    const reason = forwardReason(entries, entry);
-    if (!entry && resource.onMiss === 'forward')
-      return await this.forward(resource, supply, reason, 'miss');
+    if (entry && this.#mayStandIn(resource, entry, supply, now)) {
+      const stale = await this.#hit(resource, entry, supply, 'stale');
+      if (stale) return stale;
+    }
     const ask: Ask = {
       // An entry that may be used but was not: its body is gone, and only a whole answer heals that.
       entry: verdict === 'revalidate' ? entry : undefined,
       pinned: resource.immutable && entry?.status === 200 ? entry.digest : undefined,
       vary: entries[0]?.vary ?? [],
-      reason,
+      reason: forwardReason(entries, entry),
     };
+    const instead = await this.#insteadOfFetching(resource, supply, ask);
+    if (instead) return instead;
+    if (!entry && resource.onMiss === 'forward')
+      return await this.forward(resource, supply, ask.reason, 'miss');
     if (!entry && resource.onMiss === 'alone')
       return await this.#fetchAlone(resource, supply, { ...ask, own: true });
     return await this.#fetchShared(resource, supply, ask);
   }
 
-  /** Passes a request on by itself: nothing is looked up, shared or kept. */
+  // A stale entry without asking: the node is cut off by its own configuration, or the upstream failed a moment ago.
+  #mayStandIn(resource: Resource, entry: Entry, supply: Supply, now: number): boolean {
+    if (supply.onlyIfCached) return false;
+    const cutOff = isCutOff(supply);
+    if (!cutOff && now >= (this.#failed.get(idOf(resource.subject)) ?? 0)) return false;
+    return resource.mayServeStale(entry, now, cutOff || supply.network === 'fallback');
+  }
+
+  // Absent: the client waits for a fetch.
+  async #insteadOfFetching(
+    resource: Resource,
+    supply: Supply,
+    ask: Ask,
+  ): Promise<ProtocolResponse | undefined> {
+    const ban = fetchBan(supply);
+    if (ban) throw ban;
+    const { mode } = supply;
+    if (mode === 'redirect') return await redirectTo(resource.ownRequest(), supply);
+    if (ask.entry || (mode !== 'async' && mode !== 'async_redirect')) return undefined;
+    this.#fetchBehind(resource, supply, ask);
+    if (mode === 'async') throw notYet();
+    return await redirectTo(resource.ownRequest(), supply);
+  }
+
+  /** Passes a request on by itself: nothing is looked up, shared or kept. Modes hold for it too. */
   async forward(
     resource: Pick<Resource, 'ownRequest' | 'passed'>,
     supply: Supply,
     reason: ForwardReason,
     phase: 'bypass' | 'miss' = 'bypass',
   ): Promise<ProtocolResponse> {
+    const ban = fetchBan(supply);
+    if (ban) throw ban;
+    if (supply.mode?.endsWith('redirect') === true)
+      return await redirectTo(resource.ownRequest(), supply);
     const requestedAt = this.#options.clock.now();
     const { signal } = supply;
     const fetched = await supply.fetcher.fetch(resource.ownRequest(), { signal });
@@ -103,7 +145,7 @@ export class PullThrough {
     phase: 'hit' | 'stale' | 'revalidated',
     extra: Partial<CacheReport> = {},
   ): Promise<ProtocolResponse | undefined> {
-    const content = await this.#open(entry, supply);
+    const content = await openEntry(entry, supply, this.#options);
     if (!content) return undefined;
     const now = this.#options.clock.now();
     if (phase === 'stale')
@@ -114,36 +156,8 @@ export class PullThrough {
       content,
       report: { phase, ttl: Math.floor((entry.freshUntil - now) / 1000), ...extra },
       selectable: entry.status === 200,
-      replay: phase === 'hit' ? replayOf(entry) : undefined,
+      replay: phase === 'hit' ? replayOf(entry, resource.repeatableUntil(entry)) : undefined,
     };
-  }
-
-  async #open(entry: Entry, supply: Supply): Promise<Content | undefined> {
-    const { digest } = entry;
-    if (!isDigest(digest)) return undefined;
-    const bytes = this.#options.cache.get(digest);
-    if (bytes) return memoryContent(bytes, digest);
-    const { bodies } = supply.stasher;
-    if (!bodies) return undefined;
-    try {
-      const opened = await bodies.open(digest, { signal: supply.signal });
-      if (!opened || opened.size !== entry.size) {
-        opened?.body.destroy();
-        this.#options.metrics.count('missing_blobs_total');
-        return undefined;
-      }
-      if (opened.bytes) this.#options.cache.set(digest, opened.bytes);
-      return storedContent(opened, bodies);
-    } catch (error) {
-      if (kindOf(error) === 'aborted') throw error;
-      // A store that cannot be asked is a miss, not an error of the client's.
-      this.#options.log.warn(
-        { err: messageOf(error), key: entry.key },
-        'a stored body could not be read',
-      );
-      this.#options.metrics.count('missing_blobs_total');
-      return undefined;
-    }
   }
 
   async #fetchShared(resource: Resource, supply: Supply, ask: Ask): Promise<ProtocolResponse> {
@@ -191,6 +205,8 @@ export class PullThrough {
       case 'stale': {
         if (!flight.leader && resource.select([arrival.entry]) === undefined) return undefined;
         const phase = arrival.kind === 'confirmed' ? 'revalidated' : 'stale';
+        if (phase === 'stale')
+          this.#failed.set(idOf(resource.subject), this.#options.clock.now() + HOLD_OFF_MS);
         const forwardStatus = arrival.status;
         return await this.#hit(resource, arrival.entry, supply, phase, {
           forward: 'stale',
@@ -239,20 +255,21 @@ export class PullThrough {
 
   #join(resource: Resource, supply: Supply, ask: Ask, behind: boolean): Flight<Arrival> {
     const { subject } = resource;
-    const id = `${subject.namespace}\n${subject.rule}\n${subject.key}\n${resource.variant(ask.vary)}`;
     return this.#fills.join(
-      id,
+      `${idOf(subject)}\n${resource.variant(ask.vary)}`,
       subject,
       async (end) => await this.#filler.fetch(resource, supply, ask, end, behind),
     );
   }
 
-  #refreshBehind(resource: Resource, entry: Entry, supply: Supply): void {
-    const ask: Ask = { entry, pinned: undefined, vary: entry.vary, reason: 'stale' };
+  #fetchBehind(resource: Resource, supply: Supply, ask: Ask): void {
     const flight = this.#join(resource, supply, ask, true);
     if (!flight.leader) return;
     flight.arrival.then(drop, (error: unknown) => {
-      this.#options.log.debug({ err: messageOf(error), key: entry.key }, 'a refresh failed');
+      this.#options.log.debug(
+        { err: messageOf(error), key: resource.subject.key },
+        'a fetch behind an answer failed',
+      );
     });
   }
 
@@ -270,4 +287,8 @@ export class PullThrough {
     // The entry was confirmed or is stale, but its body is gone: only a whole answer helps.
     return await this.#fetchAlone(resource, supply, { ...ask, entry: undefined });
   }
+}
+
+function idOf({ namespace, rule, key }: FlightSubject): string {
+  return `${namespace}\n${rule}\n${key}`;
 }

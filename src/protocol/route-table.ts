@@ -83,15 +83,15 @@ export function upstreamPath(key: string): string {
   return `/${key.split('/').map(encodeSegment).join('/')}`;
 }
 
-/** Cache-Control that clients get. `leftMs`: milliseconds for which the answer is still fresh. */
-export function servedCacheControl(route: Route, leftMs: number): string {
+/** Cache-Control that clients get. `lifetimeMs`: milliseconds for which the answer is fresh, its age included. */
+export function servedCacheControl(route: Route, lifetimeMs: number): string {
   switch (route.class) {
     case 'artifact':
       return `public, max-age=${FOREVER_SECONDS}, immutable`;
     case 'index':
     case 'derived':
     case 'generated':
-      return `public, max-age=${Math.max(0, Math.floor(leftMs / 1000))}`;
+      return `public, max-age=${Math.max(0, Math.floor(lifetimeMs / 1000))}`;
     case 'pass':
     case 'write':
       return 'no-store';

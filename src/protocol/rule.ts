@@ -1,8 +1,10 @@
 import type { ServiceKey } from '../component.ts';
 import type { Fetcher } from '../fetchers/fetcher.ts';
 import type { Stasher } from '../stashers/stasher.ts';
+import type { FillMode, NetworkMode } from './fill-modes.ts';
 import type { FreshnessProfile } from './freshness.ts';
 import type { PullThrough } from './pull-through.ts';
+import type { Validator } from './validator.ts';
 
 /** What a protocol needs to know of the rule it serves; the configuration's rule is one. */
 export interface RuleSettings {
@@ -14,16 +16,35 @@ export interface RuleSettings {
   readonly preserveHost: boolean;
   /** False: a client's Cache-Control or Pragma does not make a stored answer be asked about. */
   readonly honorClientReload: boolean;
+  readonly mode: FillMode;
+  readonly network: NetworkMode;
+  /** True: neither given to peers nor asked of them. */
+  readonly private: boolean;
   /** `bypass`: requests with Cookie pass through. `ignore`: cookies make no difference to what is kept. */
   readonly cookies: 'bypass' | 'ignore';
+}
+
+/** How a chain differs from the rule's own. */
+export interface ChainRequest {
+  /** Absent: those of the rule. */
+  readonly fetchers?: readonly Fetcher[] | undefined;
+  /** True: without peers. */
+  readonly private: boolean;
+  readonly mode: FillMode;
+  /** For messages: `rule go, modules[0]`. */
+  readonly where: string;
 }
 
 /** What a protocol is made from, besides its own options: one rule with its parts in place. */
 export interface RuleParts {
   readonly settings: RuleSettings;
   readonly fetcher: Fetcher;
+  /** A chain like the rule's own, for a part of what it serves. Throws `invalid` where nothing is left to ask, or no address to redirect to. */
+  chain(options: ChainRequest): Fetcher;
   readonly stasher: Stasher;
   readonly pullThrough: PullThrough;
+  /** Absent: everything may be served. */
+  readonly validator?: Validator | undefined;
 }
 
 /** The rule that a protocol is being made for; only there while a protocol is made. */

@@ -17,8 +17,6 @@ import { type RouteFound, servedCacheControl, upstreamPath } from './route-table
 
 /** Milliseconds since the epoch that never come: 9999-12-31. */
 const FOREVER = 253_402_300_799_000;
-/** How long what was last known stands in for an upstream that fails: lists, and that something does not exist. Milliseconds. */
-const STALE_IF_ERROR_MS = 7 * 86_400_000;
 
 /** Fields of an upstream's answer that say something about the bytes; the rest is the upstream's own business. */
 const KEPT_FIELDS = [
@@ -61,11 +59,17 @@ export class TableResource implements Resource {
   }
 
   judge(entry: Entry, now: number): EntryUse {
-    return now < entry.freshUntil ? 'fresh' : 'revalidate';
+    if (now >= entry.freshUntil) return 'revalidate';
+    return now < this.repeatableUntil(entry) ? 'fresh' : 'fresh-refresh';
   }
 
-  mayServeStale(entry: Entry, now: number): boolean {
-    return now < entry.policy.staleIfErrorUntil;
+  mayServeStale(entry: Entry, now: number, disconnected: boolean): boolean {
+    return disconnected || now < entry.freshUntil;
+  }
+
+  /** Half of its lifetime: in the other half it is refreshed behind, so that what is asked often never makes anyone wait. */
+  repeatableUntil(entry: Entry): number {
+    return entry.freshUntil - (this.#ttlMs(entry.status) ?? 0) / 2;
   }
 
   request(entry: Entry | undefined): FetchRequest {
@@ -127,13 +131,12 @@ export class TableResource implements Resource {
   }
 
   served(entry: Entry, now: number): HeaderList {
-    const left = entry.freshUntil - now;
-    const headers = this.#dressed(entry.headers.without('content-length'), entry.status, left);
+    const age = ageOf(entry, now);
+    // A cache below subtracts the age that it is told from the lifetime that it is told.
+    const lifetime = entry.freshUntil - now + age * 1000;
+    const headers = this.#dressed(entry.headers.without('content-length'), entry.status, lifetime);
     const tagged = entry.status === 200 && !headers.has('etag');
-    return (tagged ? headers.with('ETag', `"${entry.digest}"`) : headers).with(
-      'Age',
-      String(ageOf(entry, now)),
-    );
+    return (tagged ? headers.with('ETag', `"${entry.digest}"`) : headers).with('Age', String(age));
   }
 
   passed(head: Head): HeaderList {
@@ -154,26 +157,30 @@ export class TableResource implements Resource {
     );
   }
 
+  // Absent: for good.
+  #ttlMs(status: number): number | undefined {
+    const { ttlMs, negativeTtlMs } = this.#found.route;
+    return isAbsence(status) ? negativeTtlMs : ttlMs;
+  }
+
   #validity(
     head: Head,
     status: number,
   ): { policy: EntryPolicy; freshUntil: number; staleAt: number } {
-    const { ttlMs: positiveTtlMs, negativeTtlMs } = this.#found.route;
-    const ttlMs = isAbsence(status) ? negativeTtlMs : positiveTtlMs;
+    const ttlMs = this.#ttlMs(status);
     // A peer says how long it has had the answer; what is left of its lifetime is ours.
     const age = Number(/^\d{1,9}$/.exec(head.headers.get('age') ?? '')?.[0] ?? 0);
     const freshUntil = ttlMs === undefined ? FOREVER : head.receivedAt + ttlMs - age * 1000;
-    const staleIfErrorUntil = ttlMs === undefined ? 0 : freshUntil + STALE_IF_ERROR_MS;
     return {
       freshUntil,
-      staleAt: Math.max(freshUntil, staleIfErrorUntil),
+      staleAt: freshUntil,
       policy: {
         receivedAt: head.receivedAt,
         initialAge: age,
         alwaysRevalidate: false,
         mustRevalidate: false,
         staleWhileRevalidateUntil: 0,
-        staleIfErrorUntil,
+        staleIfErrorUntil: 0,
       },
     };
   }

@@ -46,7 +46,7 @@ describe('the fast path', () => {
       content: memoryContent(BYTES, digest),
       report: { phase: 'hit', ttl: 60 },
       selectable: true,
-      replay: { namespace, key, digest, size, freshUntil, ...policy },
+      replay: { namespace, key, digest, size, freshUntil, until: freshUntil, ...policy },
     };
     fast.note(req, response, 'site');
     expect(fast.serve(req, res)).to.equal(true);

@@ -132,20 +132,44 @@ describe('GoProtocol', () => {
       it(`G3: ${target.slice(target.lastIndexOf('/'))} is fresh for a minute and then asked about`, async () => {
         place.behave = () => ({ body: 'v2.0.0\nv2.1.0\n' });
         expect(await asked(target)).to.deep.equal([200, 'miss', 'v2.0.0\nv2.1.0\n']);
-        place.clock.advance(59_000);
+        place.clock.advance(29_000);
         const hit = await place.get(target);
-        expect([hit.report.phase, hit.headers.get('cache-control')]).to.deep.equal([
+        const { headers } = hit;
+        expect([hit.report.phase, headers.get('cache-control'), headers.get('age')]).to.deep.equal([
           'hit',
-          'public, max-age=1',
+          'public, max-age=60',
+          '29',
         ]);
+        expect(place.origin.counts().requests).to.equal(1);
         const before = await place.journal();
-        place.clock.advance(1000);
+        place.clock.advance(31_000);
         expect(await asked(target)).to.deep.equal([200, 'revalidated', 'v2.0.0\nv2.1.0\n']);
         expect(lastSeen(place.origin, 'if-none-match')).to.have.length(1);
         expect(await place.journal(), 'an unchanged one is no change').to.deep.equal(before);
         expect((await place.get(target)).report.phase).to.equal('hit');
       });
     }
+
+    it('B8: what is asked often is refreshed behind in the second half of its minute, by one request', async () => {
+      place.behave = (_, number) => ({ body: `v2.0.${number}\n`, etag: `"${number}"` });
+      await place.getSettled(LIST);
+      for (let round = 1; round <= 5; round++) {
+        place.clock.advance(31_000);
+        const storm = await Promise.all(Array.from({ length: 20 }, async () => place.get(LIST)));
+        for (const { report, body } of storm)
+          expect([report.phase, String(body)]).to.deep.equal(['hit', `v2.0.${round}\n`]);
+        await place.settled();
+        expect(place.origin.counts().requests).to.equal(round + 1);
+      }
+    });
+
+    it('B8: a storm on a list that nobody has asked for lately costs one request', async () => {
+      await place.getSettled(LIST);
+      place.clock.advance(600_000);
+      const storm = await Promise.all(Array.from({ length: 50 }, async () => place.get(LIST)));
+      expect(storm.filter(({ status }) => status !== 200)).to.deep.equal([]);
+      expect(place.origin.counts().requests).to.equal(2);
+    });
 
     it('is no new row when an upstream without tags sends the same again', async () => {
       place.behave = () => ({ body: 'v2.0.0\n', etag: false });

@@ -9,12 +9,16 @@ import { type HeaderLine, HeaderList } from '../../src/headers.ts';
 import type { Entry } from '../../src/manifest/entry.ts';
 import type { JournalRow, Manifest } from '../../src/manifest/manifest.ts';
 import { Metrics } from '../../src/metrics.ts';
-import { GO_NAMESPACE, GoProtocol, type Sumdb } from '../../src/protocol/go-protocol.ts';
+import { GoPolicies } from '../../src/protocol/go-policy.ts';
+import { GO_NAMESPACE, GoProtocol } from '../../src/protocol/go-protocol.ts';
+import type { Sumdb } from '../../src/protocol/go-upstream.ts';
 import { HTTP_NAMESPACE, HttpProtocol } from '../../src/protocol/http-protocol.ts';
+import { KeptModules } from '../../src/protocol/kept-modules.ts';
 import type { Protocol, ProtocolResponse } from '../../src/protocol/protocol.ts';
 import { PullThrough } from '../../src/protocol/pull-through.ts';
 import { Purger } from '../../src/protocol/purger.ts';
 import type { RuleParts, RuleSettings } from '../../src/protocol/rule.ts';
+import type { Validator, ValidatorOptions } from '../../src/protocol/validator.ts';
 import { NoneStasher } from '../../src/stashers/none-stasher.ts';
 import { SpoolFolder } from '../../src/stashers/spool-folder.ts';
 import { StoreStasher } from '../../src/stashers/store-stasher.ts';
@@ -34,6 +38,10 @@ export interface PullOptions {
   readonly protocol?: 'http' | 'go' | undefined;
   readonly settings?: Partial<RuleSettings> | undefined;
   readonly sumdb?: readonly Sumdb[] | undefined;
+  readonly policies?: GoPolicies | undefined;
+  readonly validator?:
+    | ((common: Pick<ValidatorOptions, 'clock' | 'log' | 'metrics'>) => Validator)
+    | undefined;
   /** Absent: what is fetched is kept. */
   readonly stash?: 'store' | 'none' | undefined;
   /** Asked instead of the oracle origin. */
@@ -92,6 +100,9 @@ const HOST = 'www.example.com';
 const SETTINGS: RuleSettings = {
   name: 'site',
   freshness: 'strict',
+  mode: 'sync',
+  network: 'online',
+  private: false,
   preserveHost: false,
   honorClientReload: true,
   cookies: 'bypass',
@@ -131,14 +142,21 @@ export async function openPull(options: PullOptions = {}): Promise<PullPlace> {
   const parts: RuleParts = {
     settings: { ...SETTINGS, ...options.settings },
     fetcher: options.fetcher ?? site,
+    chain: () => options.fetcher ?? site,
     stasher,
     pullThrough,
+    validator: options.validator?.(common),
   };
   const isGo = options.protocol === 'go';
-  const protocol: Protocol = isGo
-    ? new GoProtocol(parts, { sumdb: options.sumdb ?? [] })
-    : new HttpProtocol(parts, purger, log);
   const namespace = isGo ? GO_NAMESPACE : HTTP_NAMESPACE;
+  const protocol: Protocol = isGo
+    ? new GoProtocol(parts, {
+        sumdb: options.sumdb ?? [],
+        policies: options.policies ?? new GoPolicies([]),
+        kept: new KeptModules(manifest, namespace),
+        metrics,
+      })
+    : new HttpProtocol(parts, purger, log);
   const rest = stack.move();
 
   const place: PullPlace = {
