@@ -42,6 +42,23 @@ export const SCENARIOS: readonly GoScenario[] = [
     },
   },
   {
+    title: 'run a tool at a version',
+    async run(place) {
+      await place.go('run', 'example.com/tools/cmd/hello@v1.0.0');
+      return '';
+    },
+  },
+  {
+    title: 'get -u',
+    async run(place) {
+      await place.module('example.com/lib');
+      await place.go('get', 'example.com/lib@v1.0.0');
+      await place.go('get', '-u', './...');
+      expect(await place.text('go.mod')).to.include('example.com/lib v1.1.0');
+      return await place.text('go.sum');
+    },
+  },
+  {
     title: 'list -m -versions, without and with retracted ones',
     async run(place) {
       const kept = await place.go('list', '-m', '-versions', 'example.com/lib');
