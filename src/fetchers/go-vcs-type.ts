@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { delimiter, join, resolve } from 'node:path';
@@ -99,8 +100,8 @@ export const goVcsType: ComponentType<unknown, GoVcsFetcher> = componentType({
     const root = join(context.dataDir, 'go-vcs');
     const left = await removeLeftovers(root);
     if (left > 0) metrics.count('recovered_total', 'go-vcs', left);
-    const own = join(root, processIdentity());
-    const folder = join(own, name);
+    // Another one of that name may be closing while this one begins.
+    const folder = join(root, processIdentity(), `${name}-${randomBytes(4).toString('hex')}`);
     const { timeout, concurrent } = options;
     const repositories = options.repositories ?? [];
     // Jobs run elsewhere, so a path must not depend on where.
@@ -120,7 +121,7 @@ export const goVcsType: ComponentType<unknown, GoVcsFetcher> = componentType({
       around: {
         env: { ...process.env },
         baseDir,
-        ca: await layCa(options.ca, baseDir, own, name),
+        ca: await layCa(options.ca, baseDir, folder),
         timeoutMs: timeout,
         imports: new GoImports(repositories),
       },
@@ -147,13 +148,12 @@ async function removeLeftovers(root: string): Promise<number> {
 async function layCa(
   ca: string | undefined,
   baseDir: string,
-  own: string,
-  name: string,
+  folder: string,
 ): Promise<string | undefined> {
   const text = await readCa(ca, baseDir);
   if (text === undefined) return undefined;
-  const file = join(own, name, 'ca.pem');
-  await mkdir(join(own, name), { recursive: true, mode: 0o700 });
+  const file = join(folder, 'ca.pem');
+  await mkdir(folder, { recursive: true, mode: 0o700 });
   await writeFile(file, [text, ...getCACertificates('system')].join('\n'));
   return file;
 }
