@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { addImportAthensCommand } from './import-athens-command.ts';
 import type { LoadedNode } from './load.ts';
 import { print } from './terminal.ts';
 
@@ -10,7 +11,7 @@ interface PrintOptions extends ConfigOptions {
   readonly defaults?: boolean | undefined;
 }
 
-/** `caje config check | print | schema`. */
+/** `caje config check | print | schema | import-athens`. */
 export function addConfigCommands(program: Command): void {
   const config = program
     .command('config')
@@ -39,6 +40,7 @@ Examples:
     .description('print the JSON Schema, for editors')
     .option('-c, --config <file>', 'configuration whose plug-ins count')
     .action(printSchema);
+  addImportAthensCommand(config);
 }
 
 async function check(options: ConfigOptions): Promise<void> {
