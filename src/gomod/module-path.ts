@@ -53,7 +53,7 @@ export function checkVersionQuery(version: string): string | undefined {
   if (version === '' || /^\.+$/.test(version) || version.endsWith('.')) return 'malformed version';
   if (version.includes('!') || !FILE_NAME.test(version))
     return 'version has a character not allowed';
-  return isDevice(version) ? 'version is a reserved file name' : undefined;
+  return isReservedName(version) ? 'version is a reserved file name' : undefined;
 }
 
 /** True: a canonical version that may belong to this module path; its files never change. As x/mod Check. */
@@ -67,12 +67,13 @@ function checkElement(element: string): string | undefined {
   if (element.startsWith('.')) return 'leading dot in an element of module path';
   if (element.endsWith('.')) return 'trailing dot in an element of module path';
   if (!PATH_ELEMENT.test(element)) return 'module path has a character not allowed';
-  if (isDevice(element)) return 'module path has a reserved file name';
+  if (isReservedName(element)) return 'module path has a reserved file name';
   if (/~\d+$/.test(stem(element))) return 'trailing tilde and digits in an element of module path';
   return undefined;
 }
 
-function isDevice(name: string): boolean {
+/** True: Windows keeps this name of a file for a device, with any extension. */
+export function isReservedName(name: string): boolean {
   return WINDOWS_DEVICE.test(stem(name));
 }
 
