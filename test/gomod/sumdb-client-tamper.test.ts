@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { SumdbClient } from '../../src/gomod/sumdb-client.ts';
+import { recordHash } from '../../src/gomod/tlog.ts';
 import { Random } from '../support/random.ts';
 import { SumdbLog, SumdbServer, sumdbReader, sumdbSigner, sumOf } from '../support/sumdb.ts';
 import {
@@ -24,7 +25,7 @@ interface Scene {
 
 /** Milliseconds for the cases of one kind on a busy machine. */
 const SLOW_MS = 60_000;
-/** Cases of each kind; there are 15 kinds. */
+/** Cases of each kind; there are 16 kinds. */
 const CASES = 30;
 
 describe('SumdbClient against a database that lies', function () {
@@ -133,6 +134,21 @@ describe('SumdbClient against a database that lies', function () {
       spoilLookups(scene, (body) => Buffer.from(body.toString().replace(sum, sumOf('other'))));
       return id;
     },
+    'puts a record of its own into a tile': (scene) => {
+      const { log } = scene;
+      if (log.now < 300) addExamples(log, 300);
+      // In a full tile, which only the tile above proves, or in the last one.
+      const id = scene.random.chance(0.7) ? scene.random.integer(0, 255) : log.now - 1;
+      const tile = `/tile/8/0/00${Math.floor(id / 256)}`;
+      const text = log.entries[id]?.text.replace(exampleSums(id).zip, sumOf('other')) ?? '';
+      const forged = recordHash(Buffer.from(text));
+      scene.server.spoil = (path, body) => {
+        if (path === exampleLookup(id)) return Buffer.from(`${id}\n${text}\n${log.signed()}`);
+        if (path.startsWith(tile) && body) forged.copy(body, (id % 256) * forged.length);
+        return body;
+      };
+      return id;
+    },
     'gives the record of another module': (scene) => {
       addExamples(scene.log, scene.log.now + 1);
       const id = someRecord(scene);
@@ -194,6 +210,42 @@ describe('SumdbClient against a database that lies', function () {
       }
     });
   }
+
+  it('believes one of two logs that continue the same at the same time', async () => {
+    const log = exampleLog(signer, 100);
+    server.log = log;
+    server.spoil = undefined;
+    const client = new SumdbClient({ key: signer.key, read: sumdbReader(server.url) });
+    await client.lookup(exampleModule(0), 'v1.0.0');
+    const fork = log.fork(150);
+    addExamples(log, 200);
+    addExamples(fork, 250, 'forked\n');
+    server.spoil = (path, body) =>
+      path === exampleLookup(20) || path.endsWith('.p/250') ? fork.answer(path) : body;
+    const both = await Promise.allSettled(
+      [10, 20].map(async (id) => await client.lookup(exampleModule(id), `v1.0.${id}`)),
+    );
+    const failed = both.flatMap((one) => (one.status === 'rejected' ? [one.reason as Error] : []));
+    expect(failed.map(({ message }) => /its log forked/.test(message))).to.deep.equal([true]);
+  });
+
+  it('says that a log forked, and goes on with the honest one when it grows', async () => {
+    const log = exampleLog(signer, 300);
+    server.log = log;
+    server.spoil = undefined;
+    const client = new SumdbClient({ key: signer.key, read: sumdbReader(server.url) });
+    await client.lookup(exampleModule(299), 'v1.0.299');
+    const fork = log.fork(10);
+    addExamples(fork, 600, 'forked\n');
+    server.log = fork;
+    const failure = await failureOf(client.lookup(exampleModule(1), 'v1.0.1'));
+    expect(failure.message).to.match(/its log forked: signed trees of 300 and 600 records/);
+    // Tiles of the same names now have other contents.
+    addExamples(log, 600);
+    server.log = log;
+    for (const id of [1, 400, 599])
+      expect(await client.lookup(exampleModule(id), `v1.0.${id}`)).to.deep.include(exampleSums(id));
+  });
 });
 
 function someRecord({ random, log }: Scene): number {

@@ -171,16 +171,18 @@ describe('SumdbClient', () => {
     gate.resolve();
     expect(await second).to.deep.equal(expected(0));
 
-    const third = failureOf(
-      clientOf({
-        read: async (_, { signal }) => {
-          other.abort(new Error('gone away'));
-          await wait(10_000, undefined, { signal });
-          return undefined;
-        },
-      }).lookup(exampleModule(0), 'v1.0.0', { signal: other.signal }),
-    );
-    expect((await third).message).to.equal('gone away');
+    let ended: AbortSignal | undefined;
+    const waiting = clientOf({
+      read: async (_, { signal }) => {
+        ended = signal;
+        other.abort(new Error('gone away'));
+        await wait(10_000, undefined, { signal });
+        return undefined;
+      },
+    });
+    const third = waiting.lookup(exampleModule(0), 'v1.0.0', { signal: other.signal });
+    expect((await failureOf(third)).message).to.equal('gone away');
+    expect(ended?.aborted).to.equal(true);
     const late = client.lookup(exampleModule(1), 'v1.0.1', { signal: other.signal });
     expect((await failureOf(late)).message).to.equal('gone away');
   });
