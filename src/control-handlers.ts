@@ -1,11 +1,13 @@
-import type { z } from 'zod';
 import type { Clock } from './clock.ts';
 import type { Config } from './config/config.ts';
 import { didYouMean, listNames } from './config/suggest.ts';
 import { messageOf, ProxyError } from './errors.ts';
+import { createGoHandlers } from './go-handlers.ts';
+import type { GoParts } from './go-rules.ts';
 import type { ControlHandler } from './http/control-socket.ts';
 import type { Manifest } from './manifest/manifest.ts';
 import type { Metrics } from './metrics.ts';
+import { parseInput } from './operator-input.ts';
 import {
   type EntryRow,
   journalInput,
@@ -28,12 +30,16 @@ export interface OperatorParts {
   readonly backends: () => Promise<readonly (readonly [string, Backend])[]>;
   readonly config: Config;
   readonly clock: Clock;
+  /** As other nodes know this one. */
+  readonly nodeId: string;
+  /** A rule in working order. Asked for by the commands that fetch or keep. */
+  readonly build: GoParts['build'];
 }
 
 /** Entries asked for at a time while a whole list is walked. */
 const PAGE = 500;
 
-/** The commands of the control socket by name: `ls`, `journal`, `purge`, `verify`, `stored`, `counters`. */
+/** The commands of the control socket by name: `ls`, `journal`, `purge`, `verify`, `stored`, `counters`, and those of Go modules. */
 export function createControlHandlers(
   parts: OperatorParts,
 ): Readonly<Record<string, ControlHandler>> {
@@ -50,6 +56,7 @@ export function createControlHandlers(
     verify: (input) => verifyBodies(parts, input),
     stored: async (input) => await countBodies(parts, input),
     counters: () => parts.metrics.snapshot(),
+    ...createGoHandlers(parts),
   };
 }
 
@@ -151,16 +158,4 @@ async function readWhole(
   } catch (error) {
     return messageOf(error);
   }
-}
-
-function parseInput<T>(schema: z.ZodType<T>, input: unknown): T {
-  const parsed = schema.safeParse(input ?? {});
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  const place = issue?.path.join('.') ?? '';
-  throw new ProxyError(
-    'invalid',
-    'control-handlers.input',
-    `${place === '' ? '' : `${place}: `}${issue?.message ?? 'malformed input'}`,
-  );
 }

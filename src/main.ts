@@ -104,6 +104,8 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
       handlers: createControlHandlers({
         ...{ manifest, purger, metrics, config, clock },
         backends: async () => backends,
+        nodeId: identity.nodeId,
+        build: async ({ name }) => ruleNamed(rules, name),
       }),
       log,
     }),
@@ -149,6 +151,12 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
       await rest.disposeAsync();
     },
   };
+}
+
+function ruleNamed(rules: readonly BuiltRule[], name: string): BuiltRule {
+  const found = rules.find(({ config }) => config.name === name);
+  if (found !== undefined) return found;
+  throw new ProxyError('internal', 'main.rule', `rule ${name} was not made`);
 }
 
 interface ListenParts {

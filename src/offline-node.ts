@@ -1,12 +1,13 @@
 import { SystemClock } from './clock.ts';
 import type { ComponentType } from './component.ts';
-import type { Config } from './config/config.ts';
+import type { Config, Rule } from './config/config.ts';
 import { createContainer } from './container.ts';
 import { createControlHandlers } from './control-handlers.ts';
 import { ProxyError } from './errors.ts';
 import type { ControlHandler } from './http/control-socket.ts';
 import type { Logger } from './log.ts';
 import { openDataFolder } from './node-identity.ts';
+import { type BuiltRule, buildRules } from './rule-set.ts';
 import type { Stasher } from './stashers/stasher.ts';
 import type { Backend } from './storage/backend.ts';
 import { TOKENS } from './tokens.ts';
@@ -24,7 +25,7 @@ export interface OfflineOptions {
   readonly log: Logger;
 }
 
-/** Opens the manifest and the stores that the rules keep in, without listening; writing takes the manifest's own lock. */
+/** Opens the manifest and what the commands need of stores and rules, without listening; writing takes the manifest's own lock. */
 export async function openOfflineNode(options: OfflineOptions): Promise<OfflineNode> {
   const { config } = options;
   const clock = new SystemClock();
@@ -33,12 +34,32 @@ export async function openOfflineNode(options: OfflineOptions): Promise<OfflineN
   await using stack = new AsyncDisposableStack();
   stack.use(await container.getAsync(TOKENS.NodeDatabase));
   const manifest = stack.use(await container.getAsync(TOKENS.Manifest));
+  const folder = container.get(TOKENS.SpoolFolder);
+  stack.defer(() => folder.close());
   const components = stack.use(await container.getAsync(TOKENS.Components));
   const purger = await container.getAsync(TOKENS.Purger);
   // Only once a command looks at bodies: a purge works also while a store is out of reach.
   const backends = async (): Promise<readonly (readonly [string, Backend])[]> => {
     for (const { stash } of config.rules) await components.component<Stasher>('stasher', stash);
     return components.made<Backend>('backend');
+  };
+  // Only the rule that is worked on: another's fetchers may need what only a node has.
+  const built = new Map<string, Promise<BuiltRule>>();
+  const make = async (rule: Rule): Promise<BuiltRule> => {
+    const pullThrough = await container.getAsync(TOKENS.PullThrough);
+    const [one] = await buildRules([rule], {
+      ...{ components, pullThrough, clock },
+      log: options.log,
+      metrics: container.get(TOKENS.Metrics),
+    });
+    if (one === undefined)
+      throw new ProxyError('internal', 'offline-node.build', `rule ${rule.name} was not made`);
+    return one;
+  };
+  const build = async (rule: Rule): Promise<BuiltRule> => {
+    const making = built.get(rule.name) ?? make(rule);
+    built.set(rule.name, making);
+    return await making;
   };
   const handlers = createControlHandlers({
     manifest,
@@ -47,6 +68,8 @@ export async function openOfflineNode(options: OfflineOptions): Promise<OfflineN
     backends,
     config,
     clock,
+    nodeId: identity.nodeId,
+    build,
   });
   const rest = stack.move();
   return { handlers, [Symbol.asyncDispose]: async () => await rest.disposeAsync() };

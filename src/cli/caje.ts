@@ -6,6 +6,7 @@ import { addCountersCommand } from './counters-command.ts';
 import { addInitCommand } from './init-command.ts';
 import { addJournalCommand } from './journal-command.ts';
 import { addLsCommand } from './ls-command.ts';
+import { addPopulateCommand } from './populate-command.ts';
 import { addPurgeCommand } from './purge-command.ts';
 import { addServeCommand } from './serve-command.ts';
 import { addSlowServerCommand } from './slow-server-command.ts';
@@ -37,6 +38,7 @@ for (const add of [
   addJournalCommand,
   addPurgeCommand,
   addVerifyCommand,
+  addPopulateCommand,
   addCountersCommand,
   addSlowServerCommand,
 ]) {

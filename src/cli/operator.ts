@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { z } from 'zod';
+import type { CallOptions } from '../body.ts';
 import type { Config } from '../config/config.ts';
 import { didYouMean } from '../config/suggest.ts';
 import { codeOf, ProxyError } from '../errors.ts';
@@ -16,13 +17,18 @@ export interface Operator extends AsyncDisposable {
   readonly online: boolean;
   readonly config: Config;
   call<T>(name: string, output: z.ZodType<T>, input?: unknown): Promise<T>;
-  /** Row by row, as they come. */
-  stream<T>(name: string, row: z.ZodType<T>, input?: unknown): AsyncIterable<T>;
+  /** Row by row, as they come. Aborting it stops the work. */
+  stream<T>(
+    name: string,
+    row: z.ZodType<T>,
+    input?: unknown,
+    options?: CallOptions,
+  ): AsyncIterable<T>;
 }
 
 interface Answers extends AsyncDisposable {
   call(name: string, input: unknown): Promise<unknown>;
-  stream(name: string, input: unknown): AsyncIterable<unknown>;
+  stream(name: string, input: unknown, options?: CallOptions): AsyncIterable<unknown>;
 }
 
 /** Finds the node of a configuration by its data folder. Throws `not-found` where there is neither node nor folder. */
@@ -37,8 +43,8 @@ export async function openOperator(configFile: string | undefined): Promise<Oper
     online,
     config: loaded.config,
     call: async (name, output, input) => read(output, await answers.call(name, input)),
-    async *stream(name, row, input) {
-      for await (const item of answers.stream(name, input)) yield read(row, item);
+    async *stream(name, row, input, options) {
+      for await (const item of answers.stream(name, input, options)) yield read(row, item);
     },
     [Symbol.asyncDispose]: async () => await answers[Symbol.asyncDispose](),
   };
@@ -54,7 +60,7 @@ export function warnOfUnknownRule({ rules }: Config, rule: string | undefined): 
 function askNode(socket: string): Answers {
   return {
     call: async (name, input) => await callControl(socket, name, input),
-    stream: (name, input) => streamControl(socket, name, input),
+    stream: (name, input, options) => streamControl(socket, name, input, options),
     [Symbol.asyncDispose]: async () => {},
   };
 }
@@ -83,7 +89,7 @@ async function workAlone(loaded: LoadedNode): Promise<Answers> {
   };
   return {
     call: async (name, input) => await handler(name)(input, {}),
-    stream: (name, input) => handler(name)(input, {}) as AsyncIterable<unknown>,
+    stream: (name, input, options = {}) => handler(name)(input, options) as AsyncIterable<unknown>,
     [Symbol.asyncDispose]: async () => await node[Symbol.asyncDispose](),
   };
 }

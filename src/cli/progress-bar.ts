@@ -24,8 +24,9 @@ export class ProgressBar implements Disposable {
     this.#bar.start(total, 0, { note: '' });
   }
 
-  /** More may have come in since the total was taken: then the bar stays full. */
-  update(done: number, note: string): void {
+  /** More may have come in since the total was taken: then the bar stays full. `total`: what is known now. Absent: as before. */
+  update(done: number, note: string, total?: number | undefined): void {
+    if (total !== undefined) this.#bar.setTotal(total);
     this.#bar.update(Math.min(done, this.#bar.getTotal()), { note });
   }
 
