@@ -18,6 +18,8 @@ import { cpuSecondsFor } from './support/settle.ts';
 import { startScript } from './support/start-script.ts';
 
 const SLASH = '/';
+const WARM_UP = 200;
+const SMALL: ZipModule = { bytes: 64 * 1024, bytesPerSecond: 0 };
 
 interface Measured {
   readonly name: string;
@@ -59,6 +61,10 @@ async function run(settings: Settings): Promise<readonly Row[]> {
       cpu: 0,
     }),
   );
+  for (const peer of peers) {
+    const url = await peer.empty(0);
+    for (let at = 0; at < WARM_UP; at++) await askTogether(url, zipModulePath(SMALL, at, 'zip'), 1);
+  }
   let next = 0;
   for (let round = 0; round < numberOf(settings, 'rounds'); round++) {
     for (const [index, peer] of peers.entries()) {

@@ -10,6 +10,8 @@ const run = promisify(execFile);
 const GRAPH = fileURLToPath(new URL('../fixtures/go-graph/', import.meta.url));
 /** Where Linux has memory as a folder. */
 const MEMORY = '/dev/shm';
+/** A port that nothing listens on. */
+const NOWHERE = 'http://127.0.0.1:1';
 const COMMAND_MS = 300_000;
 const OUTPUT_BYTES = 16 * 1024 * 1024;
 
@@ -30,16 +32,24 @@ export interface DownloadOptions {
   readonly folder: string;
   /** Settings of the go command besides those that keep it to itself. */
   readonly env: Readonly<Record<string, string>>;
+  /** Whether there is no go.sum, so that a checksum database is asked for every digest. */
+  readonly withoutSums?: boolean | undefined;
 }
 
 /**
  * Runs `go mod download all` for the graph of `bench/fixtures/go-graph`; the modules come to lie in `mod` of the
- * folder. Every file is held against go.sum by the go command. Gives seconds. Throws when a zip is missing.
+ * folder. Every file is held against go.sum or the checksum database by the go command. Gives seconds. Throws when a zip is missing.
  */
-export async function downloadGraph({ folder, env }: DownloadOptions): Promise<number> {
+export async function downloadGraph({
+  folder,
+  env,
+  withoutSums,
+}: DownloadOptions): Promise<number> {
   const project = join(folder, 'project');
   await mkdir(project, { recursive: true });
-  for (const name of ['go.mod', 'go.sum']) await copyFile(join(GRAPH, name), join(project, name));
+  for (const name of withoutSums ? ['go.mod'] : ['go.mod', 'go.sum']) {
+    await copyFile(join(GRAPH, name), join(project, name));
+  }
   const startedAt = performance.now();
   await go(project, ['mod', 'download', 'all'], {
     GOENV: 'off',
@@ -59,12 +69,25 @@ export async function downloadGraph({ folder, env }: DownloadOptions): Promise<n
   return seconds;
 }
 
-/** Downloads the graph through one module proxy alone into an empty cache in memory, which is removed. Gives seconds. */
-export async function downloadThrough(proxyUrl: string): Promise<number> {
+/**
+ * Downloads the graph through one module proxy alone into an empty cache in memory, which is removed. With the name of
+ * a checksum database there is no go.sum, and the database is asked through the proxy. Gives seconds.
+ */
+export async function downloadThrough(proxyUrl: string, sumdb?: string): Promise<number> {
   const folder = await memoryFolder();
+  const env = {
+    GONOPROXY: '',
+    GONOSUMDB: sumdb === undefined ? '*' : '',
+    GOPRIVATE: '',
+    GOPROXY: proxyUrl,
+    GOSUMDB: sumdb ?? 'off',
+    // What would go round the proxy ends there: the go command asks loopback addresses directly.
+    HTTP_PROXY: NOWHERE,
+    HTTPS_PROXY: NOWHERE,
+    NO_PROXY: '',
+  };
   try {
-    const env = { GOPROXY: proxyUrl, GOSUMDB: 'off', GONOSUMDB: '*', GONOPROXY: '', GOPRIVATE: '' };
-    return await downloadGraph({ folder, env });
+    return await downloadGraph({ folder, env, withoutSums: sumdb !== undefined });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

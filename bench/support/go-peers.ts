@@ -24,31 +24,33 @@ export interface GoPeersOptions {
   readonly runs: number;
   /** Whether there is a second caje too, which does not check blocks before it sends them. Absent: there is none. */
   readonly unverified?: boolean | undefined;
+  /** Name of the checksum database that is passed through, which the registry has below `/sumdb/<name>`. Absent: none. */
+  readonly sumdb?: string | undefined;
 }
 
 /**
  * caje, nginx proxy_cache, and goproxy and Athens where their programs (`goproxy`; `athens` or `athens-proxy`) are on
  * PATH. caje and nginx stay up, with a namespace or a path of its own for each run; the others begin anew, as each of
- * their stores knows one path only.
+ * their stores knows one path only. Athens takes no checksum database on loopback and is left out where one is asked.
  */
 export async function startGoPeers(
   options: GoPeersOptions,
   stack: AsyncDisposableStack,
 ): Promise<readonly GoPeer[]> {
-  const { folder, originUrl } = options;
+  const { folder, originUrl, sumdb } = options;
   const peers = [stack.use(await startNode('caje', options))];
   if (options.unverified) {
     peers.push(stack.use(await startNode('caje, verify: false', options, false)));
   }
   const nginx = await startNginxCache(join(folder, 'nginx'), originUrl);
   peers.push(stack.use(lasting('nginx', nginx)));
-  for (const { name, programs, start } of RESTARTED) {
+  for (const { name, programs, passesSumdb, start } of RESTARTED) {
     const program = programs.map(onPath).find((path) => path !== undefined);
-    if (program === undefined) continue;
+    if (program === undefined || (sumdb !== undefined && !passesSumdb)) continue;
     const begin = async (run: number): Promise<Server> => {
       const own = join(folder, `${name}-${run}`);
       await mkdir(own, { recursive: true });
-      return await start({ program, folder: own, originUrl, port: await freePort() });
+      return await start({ program, folder: own, originUrl, sumdb, port: await freePort() });
     };
     peers.push(stack.use(await restarted(name, begin)));
   }
@@ -57,7 +59,7 @@ export async function startGoPeers(
 
 async function startNode(
   name: string,
-  { folder, originUrl, runs }: GoPeersOptions,
+  { folder, originUrl, runs, sumdb }: GoPeersOptions,
   verify?: boolean,
 ): Promise<GoPeer> {
   const server = await startCaje({
@@ -71,7 +73,7 @@ async function startNode(
       strip: true,
       protocol: 'go',
       fetch: 'site',
-      sumdb: [],
+      sumdb: sumdb === undefined ? [] : [{ name: sumdb }],
     })),
   });
   return lasting(name, server);
@@ -110,12 +112,14 @@ interface StartOptions {
   readonly program: string;
   readonly folder: string;
   readonly originUrl: string;
+  readonly sumdb: string | undefined;
   readonly port: number;
 }
 
 interface Restarted {
   readonly name: string;
   readonly programs: readonly string[];
+  readonly passesSumdb: boolean;
   readonly start: (options: StartOptions) => Promise<Server>;
 }
 
@@ -126,12 +130,16 @@ const RESTARTED: readonly Restarted[] = [
   {
     name: 'goproxy',
     programs: ['goproxy'],
-    start: async ({ program, folder, originUrl, port }) =>
+    passesSumdb: true,
+    start: async ({ program, folder, originUrl, sumdb, port }) =>
       await startProcess({
         command: program,
         args: [
           ...['server', '--address', `127.0.0.1:${port}`],
           ...['--cacher-dir', join(folder, 'cache'), '--temp-dir', folder],
+          ...(sumdb === undefined
+            ? []
+            : ['--proxied-sumdbs', `${sumdb} ${originUrl}/sumdb/${sumdb}`]),
         ],
         cwd: folder,
         env: { ...GO_ENV, GOPROXY: originUrl },
@@ -141,6 +149,7 @@ const RESTARTED: readonly Restarted[] = [
   {
     name: 'Athens',
     programs: ['athens', 'athens-proxy'],
+    passesSumdb: false,
     start: async ({ program, folder, originUrl, port }) => {
       const root = join(folder, 'store');
       await mkdir(root);
@@ -150,7 +159,7 @@ const RESTARTED: readonly Restarted[] = [
         args: [],
         cwd: folder,
         env: {
-          ATHENS_PORT: String(port),
+          ATHENS_PORT: `127.0.0.1:${port}`,
           ATHENS_STORAGE_TYPE: 'disk',
           ATHENS_DISK_STORAGE_ROOT: root,
           ATHENS_GOGET_DIR: folder,
