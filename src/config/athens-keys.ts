@@ -18,8 +18,8 @@ export interface AthensKey {
 }
 
 const HITS = 'hits never wait for fetches here; fills.concurrent bounds all fetches together';
-const FRONT = 'the node answers plain HTTP: put what ends TLS before it';
-const AUTH = 'the node asks clients for no password: put what does before it';
+const FRONT = 'the node answers plain HTTP: put a proxy that ends TLS in front of it';
+const AUTH = 'the node asks clients for no password: put a proxy that does in front of it';
 const TRACES = 'traces are not exported';
 const LOCKS = 'one fetch per key needs no lock service; nodes ask each other as peers';
 const BLOCK = 'there is no such backend';

@@ -1,20 +1,17 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { text as textOf } from 'node:stream/consumers';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { parse } from 'yaml';
+import { defaultConfig } from '../../src/config/default-config.ts';
 import { goMissing } from '../support/go-command.ts';
 import { NodeProcess } from '../support/node-process.ts';
-import { CAJE, cleanEnv, runCaje } from '../support/run-caje.ts';
+import { runCaje } from '../support/run-caje.ts';
 import { type S3Server, s3ServerMissing, startS3Server } from '../support/s3-server.ts';
 import { skipUnless } from '../support/skip.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { type Block, blocksOf, type Document, document, documents } from './documents.ts';
+import { commandsOf, expectAsSaid, PUBLIC } from './shell-blocks.ts';
 
-/** What pages call the node; tests put the real address there. */
-const PUBLIC = '127.0.0.1:8080';
 const PEER = '127.0.0.1:8180';
 const S3 = 'http://127.0.0.1:9000';
 const SITE = 'http://127.0.0.1:3000';
@@ -25,14 +22,8 @@ const START_MS = 60_000;
 /** A program is built from its sources. */
 const GO_MS = 300_000;
 
-/** The same as the built-in default, with a port and a folder of its own. */
-const DEFAULT = {
-  fetchers: { modules: { type: 'upstreams', list: 'go-env' }, demo: { type: 'slow-server' } },
-  rules: [
-    { name: 'go', path: '/go/*', strip: true, protocol: 'go', fetch: 'modules' },
-    { name: 'demo', path: '/*', protocol: 'http', fetch: 'demo' },
-  ],
-};
+/** The built-in default, to be served on a port and from a folder of its own. */
+const DEFAULT = parse(defaultConfig) as Record<string, unknown>;
 
 const has = (block: Block, word: string): boolean => block.words.slice(1).includes(word);
 
@@ -76,42 +67,6 @@ async function reachesUpstream(node: NodeProcess): Promise<boolean> {
   const response = await fetch(`${node.url}/go/golang.org/x/tools/@v/v0.30.0.info`);
   await response.body?.cancel();
   return response.status === 200;
-}
-
-/** One command a line; a line that ends in a backslash goes on. */
-function commandsOf({ text }: Block): readonly string[] {
-  return text
-    .replaceAll('\\\n', ' ')
-    .split('\n')
-    .filter((line) => line.trim() !== '' && !line.startsWith('#'));
-}
-
-async function expectAsSaid(written: string, node: NodeProcess): Promise<void> {
-  const [line = '', said] = written.split('# → ');
-  const here = (text: string): string => text.replaceAll(PUBLIC, new URL(node.url).host);
-  const command = here(line).replaceAll('bin/caje', 'caje');
-  const { code, output } = await shell(command, node.folder);
-  expect(code, `${command}\n${output}\n${node.lastWords()}`).to.equal(0);
-  if (said !== undefined) expect(output, command).to.include(here(said.trim()));
-}
-
-async function shell(
-  command: string,
-  folder: string,
-): Promise<{ readonly code: number | undefined; readonly output: string }> {
-  const env = cleanEnv({
-    PATH: `${dirname(CAJE)}:${process.env['PATH'] ?? ''}`,
-    TMPDIR: folder,
-    GOBIN: join(folder, 'bin'),
-    GOFLAGS: '-modcacherw',
-  });
-  const child = spawn('bash', ['-o', 'pipefail', '-c', command], { cwd: folder, env });
-  const [out, err, [code]] = await Promise.all([
-    textOf(child.stdout),
-    textOf(child.stderr),
-    once(child, 'close') as Promise<[number | null]>,
-  ]);
-  return { code: code ?? undefined, output: out + err };
 }
 
 describe('configurations in the documentation', () => {
