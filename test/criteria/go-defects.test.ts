@@ -1,8 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { goAnswerDefects } from './go-answer-defects.ts';
 import { goFillDefects } from './go-fill-defects.ts';
+import { goRuleDefects } from './go-rule-defects.ts';
 import { startGoSite } from './go-site.ts';
 import type { Site } from './site.ts';
 
@@ -12,12 +13,31 @@ interface Elsewhere {
   readonly title: string;
 }
 
-/** What is told of other module proxies (B1 to B25) and has no test below: where it is tested, or why it is not. */
-const OTHERS: Readonly<Record<string, Elsewhere | string>> = {
+/** What is told of other module proxies (B1 to B25) that others test, besides the tests below: where, or why nobody does. */
+const OTHERS: Readonly<Record<string, readonly Elsewhere[] | string>> = {
   B7: 'the store has no size limit of its own yet; purges are tested with the criteria of M and P',
-  B10: { file: 'protocol/go-hostile.test.ts', title: 'an error and no absence, kept nowhere' },
-  B18: { file: 'integration/go-client-bytes.test.ts', title: 'streams a zip of 300 MiB' },
-  B22: { file: 'protocol/go-rules.test.ts', title: 'rule 8: needs no go command to serve' },
+  B10: [
+    { file: 'protocol/go-hostile.test.ts', title: 'an error and no absence, kept nowhere' },
+    { file: 'fetchers/go-vcs.test.ts', title: 'throws where the host does not answer' },
+  ],
+  B11: [{ file: 'criteria/fill-modes.test.ts', title: 'Disable-Module-Fetch and /cached-only' }],
+  B14: [{ file: 'criteria/go-policies.test.ts', title: 'lookups of hidden modules are 403' }],
+  B17: [
+    { file: 'protocol/go-catalog.test.ts', title: 'in the order in which they came' },
+    { file: 'protocol/go-catalog.test.ts', title: 'one line at a time to whoever asks' },
+  ],
+  B18: [{ file: 'integration/go-client-bytes.test.ts', title: 'streams a zip of 300 MiB' }],
+  B20: [{ file: 'criteria/fill-modes.test.ts', title: 'verdicts are remembered and shared' }],
+  B22: [
+    { file: 'protocol/go-rules.test.ts', title: 'rule 8: needs no go command to serve' },
+    { file: 'fetchers/go-vcs-jobs.test.ts', title: 'end with every process when they take' },
+    { file: 'fetchers/go-vcs-jobs.test.ts', title: 'are gone when their time is over' },
+    { file: 'fetchers/go-vcs-jobs.test.ts', title: 'removing what a process left that is gone' },
+  ],
+  B24: [
+    { file: 'integration/go-client-bytes.test.ts', title: 'refuses other bytes for a version' },
+    { file: 'integration/go-hostile.test.ts', title: 'refused in the client' },
+  ],
 };
 
 describe('defects of other module proxies', function () {
@@ -33,13 +53,14 @@ describe('defects of other module proxies', function () {
 
   goFillDefects(() => site);
   goAnswerDefects(() => site);
+  goRuleDefects();
 
-  for (const [defect, other] of Object.entries(OTHERS)) {
-    if (typeof other === 'string') continue;
-    it(`${defect}: is covered by ${other.file}`, () => {
-      const path = fileURLToPath(new URL(`../${other.file}`, import.meta.url));
-      expect(existsSync(path), path).to.equal(true);
-      expect(readFileSync(path, 'utf8')).to.include(other.title);
-    });
+  for (const [defect, others] of Object.entries(OTHERS)) {
+    if (typeof others === 'string') continue;
+    for (const { file, title } of others)
+      it(`${defect}: is covered in ${file}: ${title}`, () => {
+        const path = fileURLToPath(new URL(`../${file}`, import.meta.url));
+        expect(readFileSync(path, 'utf8')).to.include(title);
+      });
   }
 });

@@ -7,14 +7,19 @@ export type GoRule = Readonly<Record<string, unknown>>;
 
 export const GO_SUMDB = 'sums.example.org';
 
+/** Serves modules below `/go/` from the fetcher `upstream`. */
+export const GO_RULE: GoRule = {
+  ...{ name: 'go', path: '/go/*', strip: true, protocol: 'go', fetch: 'upstream' },
+  sumdb: [{ name: GO_SUMDB }],
+};
+
 /** A site with one Go rule below `/go/` whose upstream is the origin: a registry double. */
 export async function startGoSite(rule: GoRule = {}, options: SiteOptions = {}): Promise<Site> {
   return await Site.start({
     ...options,
     rules: [
       {
-        ...{ name: 'go', path: '/go/*', strip: true, protocol: 'go', fetch: 'upstream' },
-        sumdb: [{ name: GO_SUMDB }],
+        ...GO_RULE,
         ...rule,
       },
       ...(options.rules ?? []),

@@ -1,0 +1,161 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'chai';
+import type { Answer } from '../support/http-client.ts';
+import { NodeProcess } from '../support/node-process.ts';
+import { eventually } from './eventually.ts';
+import { askedFor, GO_RULE, GO_SUMDB, startGoSite } from './go-site.ts';
+
+const MIB = 1024 ** 2;
+/** A list's lifetime that a test can sit out, and a little more. */
+const SHORT = '500ms';
+const SHORT_MS = 600;
+
+/** What others' modes, lists of what is kept and filters get wrong: B4, B8, B11, B15, B16 and B21. */
+export function goRuleDefects(): void {
+  for (const mode of ['async', 'async_redirect']) {
+    it(`B4: mode ${mode} fetches behind its answer, though the client is gone`, async () => {
+      await using site = await startGoSite({ mode });
+      const path = '/example.com/b4/@v/v1.0.0.zip';
+      site.serve(path, { size: MIB, delay: 100 });
+      const first = await site.get(`/go${path}`);
+      expect(first.status).to.equal(mode === 'async' ? 404 : 307);
+      const kept = await eventually('the fill', async () => {
+        const answer = await site.get(`/go${path}`);
+        return answer.status === 200 ? answer : undefined;
+      });
+      expect(kept.body.equals(site.bytes(path, MIB))).to.equal(true);
+      expect(askedFor(site, 'b4')).to.deep.equal([path]);
+    });
+  }
+
+  it('B8: what was last known of lists stands in while the upstream fails, where the rule says so', async () => {
+    await using site = await startGoSite({ network: 'fallback', listTtl: SHORT });
+    const paths = ['@v/list', '@latest', '@v/main.info'].map((file) => `/example.com/b8/${file}`);
+    for (const path of paths) {
+      site.serve(path, { body: `this is ${path}\n`, etag: false });
+      await site.keep(`/go${path}`, {}, path.slice(1));
+    }
+    await sleep(SHORT_MS);
+    for (const failure of [{ status: 500 }, { status: 503 }, { reset: -1 }, { cut: -1 }])
+      for (const path of paths) {
+        site.serve(path, failure);
+        const { status, body } = await site.get(`/go${path}`);
+        expect([status, body.toString()]).to.deep.equal([200, `this is ${path}\n`]);
+      }
+    // A while nothing is tried again; another list has its successor at once.
+    const other = '/example.com/b8/other/@v/list';
+    site.serve(other, { body: 'old\n', etag: false });
+    await site.keep(`/go${other}`, {}, other.slice(1));
+    site.serve(other, { body: 'new\n', etag: false });
+    await eventually(
+      'the new one',
+      async () => (await site.get(`/go${other}`)).body.toString() === 'new\n',
+    );
+  });
+
+  it('B11: offline means that nothing is fetched, of whatever kind', async () => {
+    await using site = await startGoSite({ listTtl: SHORT });
+    const at = '/example.com/b11';
+    const kept = ['@v/list', '@latest', '@v/v1.0.0.info', '@v/v1.0.0.mod', '@v/v1.0.0.zip'];
+    for (const file of kept) {
+      const body = file.endsWith('list') ? 'v1.0.0\n' : '{"Version":"v1.0.0"}';
+      site.serve(`${at}/${file}`, { body, etag: false });
+      await site.keep(`/go${at}/${file}`, {}, `b11/${file}`);
+    }
+    site.origin.resetCounts();
+    await site.node.stop();
+    await using node = await NodeProcess.start({
+      folder: site.node.folder,
+      config: {
+        storage: { local: { type: 'disk', path: 'blobs', keepFree: 0 } },
+        fetchers: { upstream: { type: 'upstreams', list: site.origin.url } },
+        rules: [{ ...GO_RULE, network: 'offline' }],
+      },
+    });
+    const ask = async (path: string): Promise<Answer> =>
+      await site.client.get(`${node.url}/go${path}`);
+    await sleep(SHORT_MS);
+    for (const file of kept) expect((await ask(`${at}/${file}`)).status, file).to.equal(200);
+    for (const path of [
+      ...['@v/v1.1.0.info', '@v/v1.1.0.mod', '@v/v1.1.0.zip', '@v/main.info'].map(
+        (file) => `${at}/${file}`,
+      ),
+      ...['@v/list', '@latest'].map((file) => `/example.com/other/${file}`),
+      ...['latest', 'lookup/example.com/b11@v1.0.0', 'tile/8/0/011'].map(
+        (file) => `/sumdb/${GO_SUMDB}/${file}`,
+      ),
+    ]) {
+      const { status, body } = await ask(path);
+      expect(status, path).to.equal(404);
+      expect(body.toString(), path).to.include('offline');
+    }
+    expect(site.origin.seen).to.deep.equal([]);
+  });
+
+  it('B15: a client that is sent to the upstream is not sent to a prefix of this node', async () => {
+    await using site = await startGoSite({ mode: 'redirect', path: '/deep/prefix/*' });
+    const path = '/example.com/!b15/@v/v1.0.0.zip';
+    const { status, headers } = await site.get(`/deep/prefix${path}`);
+    expect([status, headers.get('Location')]).to.deep.equal([307, site.origin.url + path]);
+  });
+
+  it('B16: pages of the catalogue hold each version once, whatever their size', async () => {
+    await using site = await startGoSite();
+    const versions = ['v1.0.0', 'v1.0.0-pre', 'v1.0.0-pre.1', 'v1.10.0', 'v1.9.0'];
+    const modules = ['b16', 'b16/two', 'b16-other', '!b16', 'b16/v2x', 'a/b16'];
+    const expected = modules.flatMap((module) =>
+      versions.map((version) => `example.com/${module.replace('!b', 'B')}@${version}`),
+    );
+    for (const module of modules)
+      for (const version of versions) await site.get(`/go/example.com/${module}/@v/${version}.zip`);
+    const read = async (size: number): Promise<string[]> => {
+      const found: string[] = [];
+      for (let token = ''; ; ) {
+        const query = `pagesize=${size}&token=${encodeURIComponent(token)}`;
+        const page = JSON.parse((await site.get(`/go/catalog?${query}`)).body.toString()) as {
+          readonly modules: readonly { readonly module: string; readonly version: string }[];
+          readonly next: string;
+        };
+        if (page.next !== '') expect(page.modules).to.have.lengthOf(size);
+        found.push(...page.modules.map(({ module, version }) => `${module}@${version}`));
+        if (page.next === '') return found;
+        token = page.next;
+      }
+    };
+    await eventually('all rows', async () => (await read(1000)).length === expected.length);
+    for (const size of [1, 4, 7, 30, 1000])
+      expect((await read(size)).toSorted(), `${size}`).to.deep.equal(expected.toSorted());
+  });
+
+  it('B21: one ordered list says by pattern and range what is refused', async () => {
+    await using site = await startGoSite({
+      modules: [
+        { match: 'example.com/b21/fine' },
+        { match: 'example.com/b21/*', versions: '<v1.2.0', deny: 'too old\nask for a newer one' },
+        { match: 'example.com/*/b21,*.example.org', deny: 'not here' },
+      ],
+    });
+    const status = async (path: string): Promise<number> =>
+      (await site.get(`/go/${path}.zip`)).status;
+    for (const path of [
+      'example.com/b21/old/@v/v1.1.9',
+      'example.com/b21/old/@v/v1.2.0-rc.1',
+      'example.com/b21/old/@v/v0.0.0-20200101000000-0123456789ab',
+      'example.com/any/b21/@v/v1.0.0',
+      'example.com/any/b21/below/@v/v1.0.0',
+      'sub.example.org/@v/v9.0.0+incompatible',
+    ])
+      expect(await status(path), path).to.equal(403);
+    expect(site.origin.seen).to.deep.equal([]);
+    for (const path of [
+      'example.com/b21/old/@v/v1.2.0',
+      'example.com/b21/old/@v/v1.3.0-rc.1',
+      'example.com/b21/fine/@v/v0.1.0',
+      'example.com/b21x/old/@v/v1.0.0',
+      'example.org/@v/v1.0.0',
+    ])
+      expect(await status(path), path).to.equal(200);
+    const { body } = await site.get('/go/example.com/b21/old/@v/v1.0.0.info');
+    expect(body.toString()).to.include('too old\nask for a newer one');
+  });
+}
