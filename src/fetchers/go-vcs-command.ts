@@ -95,7 +95,7 @@ async function exitOf(child: ChildProcess, program: string): Promise<number | un
   return await new Promise((resolve, reject) => {
     child.once('error', (cause) => {
       const missing = codeOf(cause) === 'ENOENT';
-      const why = missing ? 'there is no such program' : messageOf(cause);
+      const why = missing ? 'there is no such program: install it' : messageOf(cause);
       reject(new ProxyError('unavailable', OP, `${program} cannot be run: ${why}`, { cause }));
     });
     // What the program itself started and left behind must not outlive it.

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, writeFile } from 'node:fs/promises';
 import { delimiter, join, resolve } from 'node:path';
 import { getCACertificates } from 'node:tls';
 import { z } from 'zod';
@@ -8,13 +8,14 @@ import { type ComponentContext, type ComponentType, componentType } from '../com
 import { messageOf } from '../errors.ts';
 import { checkModulePath } from '../gomod/module-path.ts';
 import { parseModulePatterns } from '../gomod/module-pattern.ts';
-import { isProcessAlive, processIdentity } from '../process-identity.ts';
+import { processIdentity } from '../process-identity.ts';
 import { duration, secret } from '../values.ts';
 import { FETCH_LIMIT, FetchLimit } from './fetch-limit.ts';
 import { readCa } from './fetcher-options.ts';
 import { netrcFault, type VcsCredential } from './go-vcs-credentials.ts';
 import { GoVcsFetcher } from './go-vcs-fetcher.ts';
 import { GoImports } from './go-vcs-imports.ts';
+import { removeLeftovers } from './go-vcs-leftovers.ts';
 
 const path = (about: string): z.ZodString => z.string().min(1).describe(about);
 
@@ -135,13 +136,6 @@ function toCredential({
   ...more
 }: NonNullable<GoVcsTypeOptions['credentials']>[number]): VcsCredential {
   return { matches: parseModulePatterns(match), netrc: netrc?.file, ...more };
-}
-
-/** Folders of processes that are gone. Gives their number. */
-async function removeLeftovers(root: string): Promise<number> {
-  const dead = (await readdir(root).catch(() => [])).filter((one) => !isProcessAlive(one));
-  for (const one of dead) await rm(join(root, one), { recursive: true, force: true });
-  return dead.length;
 }
 
 /** git and the go command know one file of authorities alone: the system's own go into it too. */

@@ -138,7 +138,10 @@ export class GoVcsWorkspaces implements AsyncDisposable {
       this.#remove(longest);
     }
     clock.sleep(lingerMs, { signal: end.signal }).then(
-      () => this.#remove(held),
+      () => {
+        // Taken again in the very moment that its time was over.
+        if (held.lingering.end === end) this.#remove(held);
+      },
       () => {},
     );
   }

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -5,6 +7,7 @@ import type { Fetched } from '../../src/fetchers/fetcher.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { GitServer } from '../support/git-server.ts';
 import {
+  eventually,
   processesOf,
   type VcsPlace,
   type VcsPlaceOptions,
@@ -14,7 +17,7 @@ import { commitTo, gitMissing } from '../support/git-server-repository.ts';
 import { goMissing } from '../support/go-command.ts';
 import { skipUnless } from '../support/skip.ts';
 import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
-import { ask, failure, read, readText, until } from './requests.ts';
+import { ask, failure, read, readText } from './requests.ts';
 
 const MOD = 'corp.example.com/team/mod';
 const COMMANDS_MS = 30_000;
@@ -118,16 +121,19 @@ describe('jobs of GoVcsFetcher', function () {
     clock.advance(LINGER_MS - 1);
     expect(place.files().some((file) => file.endsWith('v1.0.0.zip'))).to.equal(true);
     clock.advance(1);
-    await until(() => !place.files().some((file) => file.split('/').length > 2));
+    await eventually(() => !place.files().some((file) => file.split('/').length > 2));
     expect(clock.sleeping).to.equal(0);
   });
 
   it('end with every process when they take too long', async () => {
-    const place = await start({ timeout: '1s' });
+    const clock = new FakeClock();
+    const place = await start({}, { clock });
     server.hangs = true;
     const asked = failure(get(place, `/${MOD}/@latest`), 'timeout');
-    await until(() => processesOf(folder.path).some((line) => line.includes('git')));
-    expect((await asked).message).to.include('within 1s');
+    await eventually(() => server.requests.length > 0);
+    expect(processesOf(folder.path).filter((line) => line.includes('git'))).not.to.deep.equal([]);
+    clock.advance(300_000);
+    expect((await asked).message).to.include('within 5m');
     expect(processesOf(folder.path)).to.deep.equal([]);
     server.hangs = false;
     expect(await status(place, `/${MOD}/@latest`)).to.equal(200);
@@ -139,13 +145,13 @@ describe('jobs of GoVcsFetcher', function () {
     const [one, two] = [new AbortController(), new AbortController()];
     const first = failure(get(place, `/${MOD}/@latest`, one.signal), 'aborted');
     const second = failure(get(place, `/${MOD}/@latest`, two.signal), 'aborted');
-    await until(() => server.requests.length > 0);
+    await eventually(() => server.requests.length > 0);
     one.abort();
     await first;
     expect(processesOf(folder.path)).not.to.deep.equal([]);
     two.abort();
     await second;
-    await until(() => processesOf(folder.path).length === 0);
+    await eventually(() => processesOf(folder.path).length === 0);
     server.hangs = false;
     expect(await status(place, `/${MOD}/@latest`)).to.equal(200);
   });
@@ -165,7 +171,7 @@ describe('jobs of GoVcsFetcher', function () {
     server.hangs = true;
     const [one, two] = [new AbortController(), new AbortController()];
     const first = failure(get(place, `/${MOD}/@latest`, one.signal), 'aborted');
-    await until(() => server.requests.length > 0);
+    await eventually(() => server.requests.length > 0);
     const other = '/corp.example.com/team/other/@latest';
     const second = failure(get(place, other, two.signal), 'aborted');
     const third = status(place, other.replace('@latest', '@v/list'));
@@ -193,11 +199,30 @@ describe('jobs of GoVcsFetcher', function () {
     const place = await start();
     server.hangs = true;
     const asked = failure(get(place, `/${MOD}/@latest`), 'unavailable');
-    await until(() => server.requests.length > 0);
+    await eventually(() => server.requests.length > 0);
     await place[Symbol.asyncDispose]();
     await asked;
     expect(processesOf(folder.path)).to.deep.equal([]);
     await failure(get(place, `/${MOD}/@latest`), 'unavailable');
+  });
+
+  it('of a clone that is never idle begin anew after five minutes', async () => {
+    const clock = new FakeClock();
+    const place = await start({ linger: LINGER_MS }, { clock });
+    const folders = (): number =>
+      new Set(place.files().flatMap((file) => file.split('/')[2] ?? [])).size;
+    const { body } = await get(place, `/${MOD}/@v/v1.0.0.zip`);
+    clock.advance(299_000);
+    expect(await status(place, `/${MOD}/@v/v1.0.0.mod`)).to.equal(200);
+    expect(folders()).to.equal(1);
+    clock.advance(1_000);
+    expect(await status(place, `/${MOD}/@v/v1.0.0.mod`)).to.equal(200);
+    expect(folders()).to.equal(2);
+    body.destroy();
+    clock.advance(LINGER_MS);
+    await eventually(() => folders() === 1);
+    clock.advance(LINGER_MS);
+    await eventually(() => folders() === 0);
   });
 
   it('begin by removing what a process left that is gone, and nothing else', async () => {
@@ -207,8 +232,11 @@ describe('jobs of GoVcsFetcher', function () {
     const left = join(dataDir, 'go-vcs', '1-1-00000000', 'vcs', '0');
     await mkdir(left, { recursive: true });
     await writeFile(join(left, 'secret'), 'x');
+    const orphan = spawn('sleep', ['60'], { cwd: left, stdio: 'ignore' });
+    const ended = once(orphan, 'exit');
     const before = first.files().length;
     const second = await start({}, { dataDir });
+    expect((await ended)[1]).to.equal('SIGKILL');
     expect(first.files().some((file) => file.includes('1-1-0'))).to.equal(false);
     expect(before - first.files().length).to.equal(4);
     expect(second.metrics.value('recovered_total', 'go-vcs')).to.equal(1);

@@ -1,10 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
-import { goVcsType } from '../../src/fetchers/go-vcs-type.ts';
 import { GitServer } from '../support/git-server.ts';
 import { processesOf, type VcsPlace, vcsPlace } from '../support/git-server-fetcher.ts';
 import { commitTo, gitMissing } from '../support/git-server-repository.ts';
@@ -86,6 +85,14 @@ describe('trust of GoVcsFetcher', function () {
     const [status, text] = await get(`/${HOST}/team/none/@v/list`);
     expect(status).to.equal(404);
     expect(text).to.include('go-get=1: 404 Not Found');
+  });
+
+  it('B9: makes no second clone for the paths below a repository that it knows', async () => {
+    await start();
+    expect((await get(`/${MOD}/@v/v1.0.0.mod`))[0]).to.equal(200);
+    const { clones } = server;
+    expect((await get(`/${MOD}/a/b/@v/list`))[0]).to.equal(404);
+    expect(server.clones).to.equal(clones);
   });
 
   it('does not believe a certificate that nobody it trusts has signed', async () => {
@@ -215,40 +222,6 @@ describe('trust of GoVcsFetcher', function () {
     expect((await get(`/${MOD}/@v/list`))[0]).to.equal(200);
     expect(await readFile(record, 'utf8')).to.include('-o IdentityFile=/dev/null ');
   });
-
-  it('names git when only that is missing', async () => {
-    const bin = join(folder.path, 'only-go');
-    await mkdir(bin);
-    const go = join(execFileSync('go', ['env', 'GOROOT'], { encoding: 'utf8' }).trim(), 'bin/go');
-    await symlink(go, join(bin, 'go'));
-    const { log } = await start({}, { PATH: bin });
-    expect(log.lines.map(({ fields }) => fields)).to.deep.equal([{ program: 'git' }]);
-    const { message } = await failure(get(`/${MOD}/@v/list`), 'unavailable');
-    expect(message).to.include('install git');
-  });
-
-  const refused: readonly (readonly [options: object, names: string])[] = [
-    [{ repositories: [{ prefix: 'mod', url: 'https://git.example.com/x' }] }, 'missing dot'],
-    [{ repositories: [{ prefix: MOD, url: 'git@git.example.com:x' }] }, 'ssh://git@'],
-    [
-      { repositories: [{ prefix: MOD, url: 'https://me:pw@git.example.com/x' }] },
-      'without a password',
-    ],
-    [{ repositories: [{ prefix: MOD, url: 'file:///srv/x' }] }, 'ssh://git@'],
-    [{ credentials: [{ match: MOD }] }, 'exactly one of'],
-    [{ credentials: [{ match: MOD, token, netrc: { file: 'x' } }] }, 'exactly one of'],
-    [{ credentials: [{ match: '[', netrc: { file: 'x' } }] }, 'without its ]'],
-    [{ credentials: [{ match: MOD, token: { user: 'a b', secret: 'x' } }] }, 'without spaces'],
-    [{ concurrent: 0 }, 'concurrent'],
-    [{ gopath: '/x' }, 'gopath'],
-  ];
-  for (const [options, names] of refused) {
-    it(`refuses ${JSON.stringify(options)}`, () => {
-      const { success, error } = goVcsType.options.safeParse(options);
-      expect(success).to.equal(false);
-      expect(JSON.stringify(error?.issues)).to.include(names);
-    });
-  }
 });
 
 /** Writes own.crt and own.key for both hosts. */

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Clock, SystemClock } from '../../src/clock.ts';
 import type { ServiceKey } from '../../src/component.ts';
 import { ProxyError } from '../../src/errors.ts';
@@ -84,6 +85,15 @@ export function processesOf(folder: string): readonly string[] {
         return [];
       }
     });
+}
+
+/** Resolves once `test` holds; fails after 15 s, since programs begin slowly on a busy machine. */
+export async function eventually(test: () => boolean): Promise<void> {
+  const end = performance.now() + 15_000;
+  while (!test()) {
+    if (performance.now() > end) throw new Error(`never came true: ${test}`);
+    await delay(5);
+  }
 }
 
 function filesBelow(folder: string): readonly string[] {
