@@ -60,6 +60,7 @@ describe('GoVcsFetcher', function () {
           ...['mod', 'plain', 'Upper', 'none'].map((name) => at(name)),
           at('away', 'http://127.0.0.1:1'),
           { prefix: 'github.com/corp/mono', url: `${server.url}/mod.git` },
+          { prefix: 'corp.example.com/raw/mod.git', url: `${server.url}/mod.git` },
         ],
       },
     });
@@ -132,11 +133,13 @@ describe('GoVcsFetcher', function () {
     expect((await get(`${path.replace('!', '%21')}.mod`))[1]).to.include('team/Upper');
   });
 
-  it('gives a mapped module of a host that the go command knows by itself', async () => {
-    // Its go.mod names another path, which is why there is a list and no version.
-    expect((await get('/github.com/corp/mono/@v/list'))[1]).to.include('v1.0.0');
-    expect(server.requests).not.to.deep.equal([]);
-  });
+  for (const path of ['github.com/corp/mono', 'corp.example.com/raw/mod.git']) {
+    it(`gives a mapped module whose place the go command knows by itself: ${path}`, async () => {
+      // Its go.mod names another path, which matters to none but the client.
+      expect((await get(`/${path}/@v/list`))[1]).to.include('v1.0.0');
+      expect(server.requests).not.to.deep.equal([]);
+    });
+  }
 
   it('G6: resolves a branch, a tag and a commit to the canonical version', async () => {
     const [, , third = '', topic = ''] = commits;
