@@ -24,6 +24,7 @@ describe('private modules through a node', function () {
   let git: GitServer;
   let first: NodeProcess;
   let second: NodeProcess;
+  let vcs: object;
   let programs = 0;
 
   before(async function () {
@@ -45,7 +46,7 @@ describe('private modules through a node', function () {
     await writeFile(token, 'between-the-nodes-0123456789');
     await writeFile(join(folder.path, 'git-token'), `${SECRET}\n`);
     const secret = { file: join(folder.path, 'git-token') };
-    const vcs = {
+    vcs = {
       type: 'go-vcs',
       linger: '1s',
       repositories: [
@@ -152,6 +153,31 @@ describe('private modules through a node', function () {
     expect((await fetch(unknown)).status).to.equal(502);
     git.fails = undefined;
     expect((await fetch(unknown)).status).to.equal(404);
+  });
+
+  it('G7: are asked of git alone where a rule says so, and no peer or module proxy hears of them', async () => {
+    const before = registry.requests.length;
+    const modules = [{ match: 'corp.example.com/*', fetch: 'vcs', private: true }];
+    const near = { type: 'peer', url: registry.url, token: { file: join(folder.path, 'token') } };
+    await using node = await NodeProcess.start({
+      config: {
+        fetchers: { near, modules: { type: 'upstreams', list: registry.url }, vcs },
+        rules: [{ ...RULE, fetch: ['near', 'modules'], modules }],
+      },
+    });
+    for (const file of [
+      '@v/list',
+      '@latest',
+      '@v/develop.info',
+      '@v/v1.1.0.mod',
+      '@v/v9.9.9.mod',
+    ]) {
+      const { status } = await fetch(`${node.url}/go/${PRIVATE}/${file}`);
+      expect(status, file).to.equal(file.includes('v9') ? 404 : 200);
+    }
+    expect(registry.requests.length).to.equal(before);
+    expect((await fetch(`${node.url}/go/${PUBLIC}/@v/v1.2.3.mod`)).status).to.equal(200);
+    expect(registry.requests.length).to.be.greaterThan(before);
   });
 
   it('leave no clone and no secret behind', async () => {
