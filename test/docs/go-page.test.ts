@@ -26,6 +26,16 @@ const TOKEN = 'a-token-for-git';
 const START_MS = 60_000;
 const PATIENCE_MS = 5_000;
 
+const PROJECT = `module example.com/project
+
+go 1.24
+
+require (
+	example.com/lib v1.4.0
+	golang.org/x/text v0.20.0
+)
+`;
+
 /** Where the page shows no configuration: the part of the built-in default that is about modules. */
 const DEFAULT = `
 fetchers: { modules: { type: upstreams, list: go-env } }
@@ -35,11 +45,16 @@ rules: [{ name: go, path: /go/*, strip: true, protocol: go, fetch: modules, netw
 /** Blocks of one place, such as `go=team`: at most one configuration, then commands. */
 function places(): ReadonlyMap<string, readonly Block[]> {
   const blocks = blocksOf(PAGE).flatMap((block) => {
-    const name = block.words.find((word) => word.startsWith('go='))?.slice('go='.length);
+    const name = wordOf(block, 'go');
     return name === undefined ? [] : [{ name, block }];
   });
   const grouped = Map.groupBy(blocks, ({ name }) => name);
   return new Map([...grouped].map(([name, those]) => [name, those.map(({ block }) => block)]));
+}
+
+/** `team` of `go=team`. */
+function wordOf(block: Block | undefined, key: string): string | undefined {
+  return block?.words.find((word) => word.startsWith(`${key}=`))?.slice(key.length + 1);
 }
 
 describe('docs/go.md', function () {
@@ -96,10 +111,14 @@ describe('docs/go.md', function () {
       const config = blocks.find(({ words }) => words[0] === 'yaml')?.text ?? DEFAULT;
       const { listen: _, ...whole } = parse(here(config)) as Record<string, unknown>;
       const folder = join(temp.path, name);
-      await mkdir(folder);
+      await mkdir(join(folder, 'tmp'), { recursive: true });
       await writeFile(join(folder, 'git.token'), `${TOKEN}\n`);
+      await writeFile(join(folder, 'go.mod'), PROJECT);
+      // Such as `data=outside`: on the folder that the node of another place filled.
+      const before = wordOf(blocks[0], 'data');
+      registry.requests.length = 0;
       await using node = await NodeProcess.start({
-        config: whole,
+        config: { ...whole, ...(before !== undefined && { data: `../${before}/data` }) },
         folder,
         env: { GOPROXY: registry.url, GOSUMDB: sumdb.key },
       });
@@ -108,11 +127,14 @@ describe('docs/go.md', function () {
         GOPATH: join(folder, 'gopath'),
         GOSUMDB: sumdb.key,
         GOTOOLCHAIN: 'local',
+        // The go command knows no project that lies in the folder for temporary files itself.
+        TMPDIR: join(folder, 'tmp'),
       };
       const commands = blocks.filter(({ words }) => words[0] === 'sh').flatMap(commandsOf);
       for (const command of commands)
         await expectAsSaid(command, node, { env, here, patienceMs: PATIENCE_MS });
       expect(commands.length).to.be.above(0);
+      if (before !== undefined) expect(registry.requests).to.deep.equal([]);
     });
   }
 
