@@ -212,7 +212,11 @@ export class DoubleSite implements PhaseSite, AsyncDisposable {
     this.folder = parts.folder;
   }
 
-  static async start(folder: string): Promise<DoubleSite> {
+  /** `rule`: what its rule says beside what all do. */
+  static async start(
+    folder: string,
+    rule: Readonly<Record<string, unknown>> = {},
+  ): Promise<DoubleSite> {
     await using opened = new AsyncDisposableStack();
     const registry = opened.use(await GoRegistry.start());
     const sumdb = new GoSumdb('sums.example.org/of/the/test');
@@ -226,6 +230,7 @@ export class DoubleSite implements PhaseSite, AsyncDisposable {
             ...{ name: 'go', path: '/go/*', strip: true, protocol: 'go', fetch: 'modules' },
             sumdb: [{ name: sumdb.name }],
             listTtl: '1h',
+            ...rule,
           },
         ],
       },
