@@ -78,20 +78,25 @@ describe('jobs of GoVcsFetcher', function () {
   const status = async (place: VcsPlace, path: string): Promise<number> =>
     (await readText(await get(place, path)))[0];
 
-  it('make one clone for eight equal requests at once', async () => {
-    const place = await start();
-    const all = await Promise.all(
-      Array.from({ length: 8 }, async () => await get(place, `/${MOD}/@v/v1.0.0.zip`)),
-    );
-    const zips = await Promise.all(all.map(async ({ body }) => await read(body)));
-    expect(zips.every((zip) => zip.length > 0 && zip.equals(zips[0] ?? zip))).to.equal(true);
-    const { clones } = server;
-    server.reset();
+  for (const file of ['v1.0.0.zip', 'main.info']) {
+    it(`ask git once for eight equal requests at once: ${file}`, async () => {
+      const place = await start();
+      const all = await Promise.all(
+        Array.from({ length: 8 }, async () => await get(place, `/${MOD}/@v/${file}`)),
+      );
+      const bodies = await Promise.all(all.map(async ({ body }) => await read(body)));
+      const [first = Buffer.alloc(0)] = bodies;
+      expect(first.length).to.be.greaterThan(0);
+      expect(bodies.every((body) => body.equals(first))).to.equal(true);
+      const { clones, requests } = server;
+      const asked = requests.length;
+      server.reset();
 
-    const alone = await start({}, { dataDir: join(folder.path, 'alone') });
-    expect(await status(alone, `/${MOD}/@v/v1.0.0.zip`)).to.equal(200);
-    expect(clones).to.equal(server.clones);
-  });
+      const alone = await start({}, { dataDir: join(folder.path, 'alone') });
+      expect(await status(alone, `/${MOD}/@v/${file}`)).to.equal(200);
+      expect([clones, asked]).to.deep.equal([server.clones, requests.length]);
+    });
+  }
 
   it('make one clone for the files of a version and for modules in folders', async () => {
     const place = await start();
