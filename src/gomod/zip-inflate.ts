@@ -21,12 +21,14 @@ interface WithEngine {
 }
 
 const OUTPUT_CHUNK = 128 * 1024;
+/** Output to make room for where nothing says how much it will be. */
+const GUESS = 32 * 1024;
 
 /** Inflates at once what lies at the beginning of `bytes`; what follows it is left alone. */
 export function inflateWhole(
   bytes: Buffer,
   maxOutput: number,
-  expected: number,
+  expected: number = GUESS,
 ): (Omit<Inflated, 'sha256'> & { readonly content: Buffer }) | InflateFailure {
   // The smallest chunk of zlib is 64 bytes; one more than expected spares a second one.
   const chunkSize = Math.min(Math.max(expected + 1, 64), OUTPUT_CHUNK);

@@ -44,7 +44,7 @@ export class ZipInspection {
     return judgeZip(this.#of, directory.entries, {
       files: this.#scanner.files,
       marks: this.#marks,
-      size: window.size,
+      window,
     });
   }
 

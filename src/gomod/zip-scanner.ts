@@ -188,7 +188,7 @@ export class ZipScanner {
     if (!this.#has(this.#wanted)) return false;
     const bytes = this.#bytes.subarray(this.#at);
     const room = Math.max(1, Math.min(WHOLE_OUTPUT, MAX_ZIP - this.#total));
-    const found = inflateWhole(bytes.subarray(0, 2 * WHOLE), room, file.sizeHint ?? GUESS);
+    const found = inflateWhole(bytes.subarray(0, 2 * WHOLE), room, file.sizeHint);
     if (typeof found === 'object') {
       const { content, ...rest } = found;
       this.#at += rest.packed;

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { dirHash, type FileHash } from './dirhash.ts';
 import type { DirectoryEntry } from './zip-directory.ts';
 import { DEFLATED, type SeenFile, STORED } from './zip-local.ts';
+import { ZipReread } from './zip-reread.ts';
 import {
   Collisions,
   checkFilePath,
@@ -11,7 +12,7 @@ import {
   MAX_ZIP,
   quoteName,
 } from './zip-rules.ts';
-import type { ZipMarks } from './zip-tail.ts';
+import type { ZipMarks, ZipWindow } from './zip-tail.ts';
 
 /** A version of a module, both unescaped. */
 export interface ModuleVersion {
@@ -33,8 +34,8 @@ export interface ZipFindings {
 export interface ZipContents {
   readonly files: ReadonlyMap<number, SeenFile>;
   readonly marks: ZipMarks;
-  /** Bytes of the zip. */
-  readonly size: number;
+  /** The end of the zip. */
+  readonly window: ZipWindow;
 }
 
 type Content =
@@ -56,8 +57,9 @@ export function judgeZip(
   let problem = checkNames(`${module}@${version}/`, entries);
   let unknown: string | undefined;
   const files: FileHash[] = [];
+  const reread = new ZipReread(contents.window);
   for (const entry of entries) {
-    const content = judgeContent(entry, contents);
+    const content = judgeEntry(entry, contents, reread);
     if ('sha256' in content) files.push({ name: entry.name, sha256: content.sha256 });
     else if ('problem' in content) problem ??= `file ${quoteName(entry.name)} ${content.problem}`;
     else unknown ??= `file ${quoteName(entry.name)} ${content.unknown}`;
@@ -98,9 +100,19 @@ function checkFile(path: string, size: number): string | undefined {
 }
 
 /** What the client gets when it opens the file that an entry points to. As Go's archive/zip. */
-function judgeContent(entry: DirectoryEntry, { files, marks, size }: ZipContents): Content {
+function judgeEntry(entry: DirectoryEntry, contents: ZipContents, reread: ZipReread): Content {
+  const content = judgeContent(entry, contents.files.get(entry.offset), contents);
+  if (!('unknown' in content)) return content;
+  const again = reread.read(entry);
+  return again === undefined ? content : judgeContent(entry, again, contents);
+}
+
+function judgeContent(
+  entry: DirectoryEntry,
+  seen: SeenFile | undefined,
+  { marks, window: { size } }: ZipContents,
+): Content {
   const { offset } = entry;
-  const seen = files.get(offset);
   if (seen === undefined) {
     const isThere = offset < 0 || offset + HEADER_LENGTH > size ? false : marks.hasLocal(offset);
     if (isThere === false) return { problem: 'has no header where the directory points' };
@@ -129,7 +141,7 @@ function judgeDeflated(entry: DirectoryEntry, seen: SeenFile): Content | undefin
 
 /** `left`: bytes from the content's beginning to the end of the zip. */
 function judgeStored(entry: DirectoryEntry, seen: SeenFile, left: number): Content | undefined {
-  if (Math.min(Math.max(entry.packed, 0), left) !== entry.size)
+  if (Math.min(Math.max(entry.packed, 0), Math.max(left, 0)) !== entry.size)
     return { problem: 'has another size than stated' };
   if (seen.method !== STORED) return { unknown: 'is packed otherwise by its own header' };
   if (seen.state !== 'read' || seen.size !== entry.size)

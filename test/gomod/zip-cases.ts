@@ -96,6 +96,8 @@ export function goodZips(): ZipCase[] {
       deflate: true,
       local: { crc: 1, packed: 3, size: 3 },
     }),
+    kind('wrong sizes in the own headers of stored files', { local: { packed: 3, size: 3 } }),
+    kind('another method in the own headers', { deflate: true, local: { method: 0 } }),
     { title: 'files in another order', make: (prefix) => buildZip(plain(prefix).reverse()) },
     { title: 'no file at all', make: () => buildZip([]) },
     { title: 'the folder itself', make: (p) => buildZip([{ name: p, content: '' }, ...plain(p)]) },

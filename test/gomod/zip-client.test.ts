@@ -91,8 +91,8 @@ describe('Go module zips and the go command', function () {
       else if (client.Error === undefined) expect(found, both).to.deep.equal({ h1: client.Sum });
       else expect(found.problem, both).to.be.a('string');
     }
-    // Only flips in a few fields of a file's own header cannot be judged from a stream.
-    expect(untold.length, untold.join('\n')).to.be.below(FLIPS / 10);
+    // A header that runs behind the end is all that is left open of so short a zip.
+    expect(untold.length, untold.join('\n')).to.be.below(FLIPS / 20);
   });
 });
 
