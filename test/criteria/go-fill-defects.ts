@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { readBytes } from '../support/http-client.ts';
 import { eventually } from './eventually.ts';
-import { askedFor, crowd, GO_SUMDB, startGoSite } from './go-site.ts';
+import { askedFor, crowd, GO_SUMDB, startGoSite, zipFor } from './go-site.ts';
 import { entryRows, keptBodies, temporaryFiles } from './node-files.ts';
 import { type Site, xCache } from './site.ts';
 
@@ -29,7 +29,8 @@ export function goFillDefects(site: () => Site): void {
   it('B2: a zip reaches all who ask while most of it is still to come', async () => {
     const path = '/example.com/b2/@v/v1.0.0.zip';
     const gate = Promise.withResolvers<void>();
-    site().serve(path, { size: 2 * MIB, pause: { at: MIB, until: gate.promise } });
+    const zip = zipFor(path, 2 * MIB);
+    site().serve(path, { body: zip, pause: { at: MIB, until: gate.promise } });
     const ask = async () => await site().client.stream(`${site().node.url}/go${path}`);
     const [first, second] = [await ask(), await ask()];
     try {
@@ -40,7 +41,7 @@ export function goFillDefects(site: () => Site): void {
     for (const { body } of [first, second])
       for await (const chunk of body) expect(chunk).to.have.length.above(0);
     const whole = await site().keep(`/go${path}`, {}, path.slice(1));
-    expect(whole.body.equals(site().bytes(path, 2 * MIB))).to.equal(true);
+    expect(whole.body.equals(zip)).to.equal(true);
     expect(askedFor(site(), 'b2')).to.have.lengthOf(1);
   });
 
@@ -73,14 +74,15 @@ export function goFillDefects(site: () => Site): void {
   it('B4: a fill does not end with the request that began it', async () => {
     const path = '/example.com/b4/@v/v1.0.0.zip';
     const gate = Promise.withResolvers<void>();
-    site().serve(path, { size: 2 * MIB, pause: { at: MIB, until: gate.promise } });
+    const zip = zipFor(path, 2 * MIB);
+    site().serve(path, { body: zip, pause: { at: MIB, until: gate.promise } });
     const { body } = await site().client.stream(`${site().node.url}/go${path}`);
     await readBytes(body, FIRST);
     body.destroy();
     gate.resolve();
     await eventually('its row', () => entryRows(site().node, path.slice(1))[0]);
     const answer = await site().get(`/go${path}`);
-    expect([xCache(answer), answer.body.length]).to.deep.equal(['HIT', 2 * MIB]);
+    expect([xCache(answer), answer.body.equals(zip)]).to.deep.equal(['HIT', true]);
     expect(askedFor(site(), 'b4')).to.have.lengthOf(1);
   });
 
@@ -88,17 +90,18 @@ export function goFillDefects(site: () => Site): void {
     await using own = await startGoSite();
     const path = '/example.com/b5/@v/v1.0.0.zip';
     const never = Promise.withResolvers<void>();
-    own.serve(path, { size: 2 * MIB, pause: { at: MIB, until: never.promise } });
+    const zip = zipFor(path, 2 * MIB);
+    own.serve(path, { body: zip, pause: { at: MIB, until: never.promise } });
     const { body } = await own.client.stream(`${own.node.url}/go${path}`);
     await readBytes(body, FIRST);
     await own.node.kill9();
     never.resolve();
     await own.node.restart();
     expect([entryRows(own.node), await keptBodies(own.node)]).to.deep.equal([[], []]);
-    own.serve(path, { size: 2 * MIB });
+    own.serve(path, { body: zip });
     const answer = await own.keep(`/go${path}`, {}, path.slice(1));
     expect(xCache(answer)).to.equal('MISS');
-    expect(answer.body.equals(own.bytes(path, 2 * MIB))).to.equal(true);
+    expect(answer.body.equals(zip)).to.equal(true);
     await eventually(
       'no temporary file',
       async () => (await temporaryFiles(own.node)).length === 0,
@@ -108,7 +111,8 @@ export function goFillDefects(site: () => Site): void {
   it('B6: a body that cannot be read is not absent, and is put right from the upstream', async () => {
     await using own = await startGoSite({}, { config: { memory: { bodies: 0 } } });
     const path = '/example.com/b6/@v/v1.0.0.zip';
-    own.serve(path, { size: MIB });
+    const zip = zipFor(path, MIB);
+    own.serve(path, { body: zip });
     await own.keep(`/go${path}`, {}, path.slice(1));
     const digest = entryRows(own.node, path.slice(1))[0]?.digest ?? '';
     const file = join(own.node.dataDir, 'blobs', digest.slice(0, 2), digest);
@@ -118,8 +122,8 @@ export function goFillDefects(site: () => Site): void {
     own.serve(path, { status: 503 });
     const failed = await own.client.getCut(`${own.node.url}/go${path}`);
     if (failed.error === undefined) expect(failed.status).to.be.within(500, 599);
-    own.serve(path, { size: MIB });
-    expect((await own.get(`/go${path}`)).body.equals(own.bytes(path, MIB))).to.equal(true);
+    own.serve(path, { body: zip });
+    expect((await own.get(`/go${path}`)).body.equals(zip)).to.equal(true);
   });
 
   it('B8: a list that many ask for at once is asked for once, and then not within its minute', async () => {
@@ -154,9 +158,10 @@ export function goFillDefects(site: () => Site): void {
 
   it('B23: those who wait for a fill wait as long as it lives', async () => {
     const path = '/example.com/b23/@v/v1.0.0.zip';
-    site().serve(path, { size: MIB, delay: SLOW_MS, pause: { at: FIRST, until: SLOW_MS } });
+    const zip = zipFor(path, MIB);
+    site().serve(path, { body: zip, delay: SLOW_MS, pause: { at: FIRST, until: SLOW_MS } });
     const answers = await crowd(site(), CROWD, path);
-    for (const { body } of answers) expect(body.equals(site().bytes(path, MIB))).to.equal(true);
+    for (const { body } of answers) expect(body.equals(zip)).to.equal(true);
     expect(askedFor(site(), 'b23')).to.have.lengthOf(1);
   });
 
@@ -174,7 +179,8 @@ export function goFillDefects(site: () => Site): void {
         (file) => `/sumdb/${GO_SUMDB}/${file}`,
       ),
     ];
-    for (const path of paths) site().serve(path, { delay: 200 });
+    for (const path of paths)
+      site().serve(path, { delay: 200, ...(path.endsWith('.zip') && { body: zipFor(path) }) });
     await Promise.all(paths.map(async (path) => await crowd(site(), 10, path)));
     const asked = site().origin.seen.map(({ key }) => key);
     for (const path of paths)

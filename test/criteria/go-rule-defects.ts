@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import type { Answer } from '../support/http-client.ts';
 import { NodeProcess } from '../support/node-process.ts';
 import { eventually } from './eventually.ts';
-import { askedFor, GO_RULE, GO_SUMDB, startGoSite } from './go-site.ts';
+import { askedFor, GO_RULE, GO_SUMDB, startGoSite, zipFor } from './go-site.ts';
 
 const MIB = 1024 ** 2;
 /** A list's lifetime that a test can sit out, and a little more. */
@@ -16,14 +16,15 @@ export function goRuleDefects(): void {
     it(`B4: mode ${mode} fetches behind its answer, though the client is gone`, async () => {
       await using site = await startGoSite({ mode });
       const path = '/example.com/b4/@v/v1.0.0.zip';
-      site.serve(path, { size: MIB, delay: 100 });
+      const zip = zipFor(path, MIB);
+      site.serve(path, { body: zip, delay: 100 });
       const first = await site.get(`/go${path}`);
       expect(first.status).to.equal(mode === 'async' ? 404 : 307);
       const kept = await eventually('the fill', async () => {
         const answer = await site.get(`/go${path}`);
         return answer.status === 200 ? answer : undefined;
       });
-      expect(kept.body.equals(site.bytes(path, MIB))).to.equal(true);
+      expect(kept.body.equals(zip)).to.equal(true);
       expect(askedFor(site, 'b4')).to.deep.equal([path]);
     });
   }
@@ -58,7 +59,8 @@ export function goRuleDefects(): void {
     const at = '/example.com/b11';
     const kept = ['@v/list', '@latest', '@v/v1.0.0.info', '@v/v1.0.0.mod', '@v/v1.0.0.zip'];
     for (const file of kept) {
-      const body = file.endsWith('list') ? 'v1.0.0\n' : '{"Version":"v1.0.0"}';
+      const text = file.endsWith('list') ? 'v1.0.0\n' : '{"Version":"v1.0.0"}';
+      const body = file.endsWith('zip') ? zipFor(`${at}/${file}`) : text;
       site.serve(`${at}/${file}`, { body, etag: false });
       await site.keep(`/go${at}/${file}`, {}, `b11/${file}`);
     }
@@ -107,7 +109,11 @@ export function goRuleDefects(): void {
       versions.map((version) => `example.com/${module.replace('!b', 'B')}@${version}`),
     );
     for (const module of modules)
-      for (const version of versions) await site.get(`/go/example.com/${module}/@v/${version}.zip`);
+      for (const version of versions) {
+        const path = `/example.com/${module}/@v/${version}.zip`;
+        site.serve(path, { body: zipFor(path) });
+        await site.get(`/go${path}`);
+      }
     const read = async (size: number): Promise<string[]> => {
       const found: string[] = [];
       for (let token = ''; ; ) {

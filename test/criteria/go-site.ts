@@ -1,5 +1,8 @@
 import { expect } from 'chai';
+import { readGoproxyPath } from '../../src/gomod/goproxy-path.ts';
+import { goZip } from '../support/go-zip.ts';
 import type { Answer } from '../support/http-client.ts';
+import { seededBytes } from '../support/seeded-bytes.ts';
 import { Site, type SiteOptions } from './site.ts';
 
 /** What a Go rule says beside what every one here does. */
@@ -42,4 +45,13 @@ export async function crowd(site: Site, size: number, path: string): Promise<Ans
   const answers = await Promise.all(clients);
   for (const { status } of answers) expect(status, path).to.equal(200);
   return answers;
+}
+
+/** A zip as the go command takes it, for a path that ends in `.zip`, with `size` bytes in a file. */
+export function zipFor(path: string, size = 1000): Buffer {
+  const read = readGoproxyPath(path.slice(1));
+  if (!('version' in read)) throw new Error(`${path} is no path of a zip`);
+  const { module, version } = read;
+  const files = { 'go.mod': `module ${module}\n`, 'data.bin': seededBytes(size, path) };
+  return goZip(module, version, files);
 }

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { GoRegistry, type GoReply } from '../support/go-registry.ts';
+import { goZip } from '../support/go-zip.ts';
 import { type CutAnswer, HttpClient } from '../support/http-client.ts';
 import { NodeProcess } from '../support/node-process.ts';
 import { rawExchange, statuses } from '../support/raw-http.ts';
@@ -51,6 +52,15 @@ const FAULTS: Readonly<Record<string, GoReply>> = {
     body: '',
   },
 };
+
+/** What a path has when all is well; a zip must be one. */
+function wholeOf(path: string): Buffer {
+  const [, module, version] = /^\/(.*)\/@v\/(.*)\.zip$/.exec(path) ?? [];
+  if (module === undefined || version === undefined) return WHOLE;
+  const plain = (text: string): string =>
+    text.replace(/!([a-z])/g, (_, letter: string) => letter.toUpperCase());
+  return goZip(plain(module), plain(version), { 'go.mod': '', 'data.bin': WHOLE });
+}
 
 describe('Go modules from a hostile upstream', function () {
   this.timeout(30_000);
@@ -107,10 +117,11 @@ describe('Go modules from a hostile upstream', function () {
         if (failed.error === undefined) expect(failed.status, path).to.be.within(500, 599);
         else expect([failed.status, failed.body.length < WHOLE.length]).to.deep.equal([200, true]);
 
-        registry.put(path, WHOLE);
+        const whole = wholeOf(path);
+        registry.put(path, whole);
         for (const _ of ['fetched', 'kept']) {
           const { status, body } = await get(path);
-          expect([status, body.equals(WHOLE)], path).to.deep.equal([200, true]);
+          expect([status, body.equals(whole)], path).to.deep.equal([200, true]);
           registry.put(path, fault);
         }
       });
@@ -186,15 +197,20 @@ describe('Go modules from a hostile upstream', function () {
         `/example.com/!${letter}pair/@v/v1.0.0-!${letter}.${kind}`,
       ]),
     );
-    for (const path of paths) registry.put(path, `this is ${path}\n`);
-    const bodies = async (): Promise<string[]> =>
-      await Promise.all(paths.map(async (path) => (await get(path)).body.toString()));
-    const expected = paths.map((path) => `this is ${path}\n`);
+    const expected = paths.map((path) =>
+      path.endsWith('.zip') ? wholeOf(path) : Buffer.from(`this is ${path}\n`),
+    );
+    for (const [at, path] of paths.entries()) registry.put(path, expected[at] ?? '');
+    const expectAll = async (): Promise<void> => {
+      const answers = await Promise.all(paths.map(get));
+      for (const [at, { body }] of answers.entries())
+        expect(body.equals(expected[at] ?? Buffer.alloc(0)), paths[at]).to.equal(true);
+    };
 
-    expect(await bodies()).to.deep.equal(expected);
+    await expectAll();
     await node.stop();
     await node.restart();
-    expect(await bodies()).to.deep.equal(expected);
+    await expectAll();
     for (const path of paths) expect(registry.asked(path), path).to.equal(1);
   });
 });
