@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { formOf } from '../support/go-sumdb-double.ts';
 import { askedFor, crowd, GO_SUMDB, startGoSite, zipFor } from './go-site.ts';
 import { type Site, xCache } from './site.ts';
 
@@ -54,6 +55,7 @@ export function goAnswerDefects(site: () => Site): void {
     const files = ['lookup/example.com/!b14@v1.0.0', 'tile/8/0/x014/014', 'tile/8/data/014.p/3'];
     for (const file of files) {
       const path = `/sumdb/${GO_SUMDB}/${file}`;
+      site().serve(path, { body: formOf(path) });
       await crowd(site(), 10, path);
       const kept = await site().keep(`/go${path}`, {}, path.slice(1));
       expect(kept.headers.get('Cache-Control')).to.equal(FOREVER);

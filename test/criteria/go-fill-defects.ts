@@ -1,6 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { formOf } from '../support/go-sumdb-double.ts';
 import { readBytes } from '../support/http-client.ts';
 import { eventually } from './eventually.ts';
 import { askedFor, crowd, GO_SUMDB, startGoSite, zipFor } from './go-site.ts';
@@ -179,8 +180,12 @@ export function goFillDefects(site: () => Site): void {
         (file) => `/sumdb/${GO_SUMDB}/${file}`,
       ),
     ];
-    for (const path of paths)
-      site().serve(path, { delay: 200, ...(path.endsWith('.zip') && { body: zipFor(path) }) });
+    for (const path of paths) {
+      const body = path.startsWith('/sumdb/')
+        ? formOf(path)
+        : zipFor(path.replace(/@.*/, '@v/v1.0.0.zip'));
+      site().serve(path, { delay: 200, body });
+    }
     await Promise.all(paths.map(async (path) => await crowd(site(), 10, path)));
     const asked = site().origin.seen.map(({ key }) => key);
     for (const path of paths)

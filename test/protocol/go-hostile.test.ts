@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { GoRegistry, type GoReply } from '../support/go-registry.ts';
+import { formOf } from '../support/go-sumdb-double.ts';
 import { goZip } from '../support/go-zip.ts';
 import { type CutAnswer, HttpClient } from '../support/http-client.ts';
 import { NodeProcess } from '../support/node-process.ts';
@@ -53,8 +54,9 @@ const FAULTS: Readonly<Record<string, GoReply>> = {
   },
 };
 
-/** What a path has when all is well; a zip must be one. */
+/** What a path has when all is well; zips, records and tiles must have their form. */
 function wholeOf(path: string): Buffer {
+  if (path.startsWith('/sumdb/')) return formOf(path);
   const [, module, version] = /^\/(.*)\/@v\/(.*)\.zip$/.exec(path) ?? [];
   if (module === undefined || version === undefined) return WHOLE;
   const plain = (text: string): string =>

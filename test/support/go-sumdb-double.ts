@@ -5,6 +5,7 @@ import type { GoRegistry } from './go-registry.ts';
 const ALGORITHM = 1;
 /** Records in a whole tile; a log of fewer has one partial tile. */
 const TILE_WIDTH = 256;
+const HASH_SIZE = 32;
 
 /** A checksum database with a key of its own, as the go command checks it: lookups, tiles and signed trees. */
 export class GoSumdb {
@@ -56,6 +57,18 @@ export class GoSumdb {
   #keyHash(): Buffer {
     return sha256(Buffer.concat([Buffer.from(`${this.name}\n`), this.#public])).subarray(0, 4);
   }
+}
+
+/** What has the form of an answer to this path of a database, signed by nobody. */
+export function formOf(path: string): Buffer {
+  const [, id] = /\/lookup\/(.+)$/.exec(path) ?? [];
+  if (id !== undefined) {
+    const unsigned = 'go.sum database tree\n9\nAAAA\n\n\u2014 nobody AAAA\n';
+    return Buffer.from(`7\n${sumLines(id, { 'go.mod': id })}\n${unsigned}`);
+  }
+  const [, level, width] = /\/tile\/8\/(\d+|data)\/[^.]*(?:\.p\/(\d+))?$/.exec(path) ?? [];
+  if (level === undefined) return Buffer.from('go.sum database tree\n9\nAAAA\n');
+  return Buffer.alloc(HASH_SIZE * Number(width ?? TILE_WIDTH), path);
 }
 
 /** The two lines of go.sum for one version; `id` is `module@version`. */
