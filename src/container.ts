@@ -6,10 +6,12 @@ import { ComponentRegistry } from './component-registry.ts';
 import type { Config } from './config/config.ts';
 import { START_DEMO, type StartDemo } from './demo-fetcher-type.ts';
 import { FETCH_LIMIT, FetchLimit } from './fetchers/fetch-limit.ts';
+import { HashThread } from './gomod/hash-thread.ts';
 import type { Logger } from './log.ts';
 import { openManifest } from './manifest/open-manifest.ts';
 import { Metrics } from './metrics.ts';
 import type { NodeIdentity } from './node-identity.ts';
+import { HASH_THREAD } from './protocol/go-protocol-type.ts';
 import { PURGER } from './protocol/protocol-types.ts';
 import { PullThrough } from './protocol/pull-through.ts';
 import { Purger } from './protocol/purger.ts';
@@ -96,6 +98,7 @@ const fetcherModule = new ContainerModule(({ bind }) => {
 });
 
 const protocolModule = new ContainerModule(({ bind }) => {
+  bind(TOKENS.HashThread).toResolvedValue(() => new HashThread());
   bind(TOKENS.SpoolFolder).toResolvedValue(
     (config, identity) => new SpoolFolder(join(identity.dataDir, 'spool'), config.spool.maxBytes),
     [TOKENS.Config, TOKENS.Identity],
@@ -134,7 +137,20 @@ function componentModule({ types, startDemo }: ContainerOptions): ContainerModul
       [{ serviceIdentifier: TOKENS.ComponentType, isMultiple: true }],
     );
     bind(TOKENS.Components).toResolvedValue(
-      (types, config, identity, clock, log, metrics, database, cache, manifest, limit, purger) =>
+      (
+        types,
+        config,
+        identity,
+        clock,
+        log,
+        metrics,
+        database,
+        cache,
+        manifest,
+        limit,
+        purger,
+        hashes,
+      ) =>
         new ComponentRegistry({
           config,
           identity,
@@ -148,6 +164,7 @@ function componentModule({ types, startDemo }: ContainerOptions): ContainerModul
             [MANIFEST, manifest],
             [FETCH_LIMIT, limit],
             [PURGER, purger],
+            [HASH_THREAD, hashes],
             [START_DEMO, startDemo],
           ]),
         }),
@@ -163,6 +180,7 @@ function componentModule({ types, startDemo }: ContainerOptions): ContainerModul
         TOKENS.Manifest,
         TOKENS.FetchLimit,
         TOKENS.Purger,
+        TOKENS.HashThread,
       ],
     );
   });

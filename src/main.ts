@@ -65,6 +65,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   const manifest = stack.use(await container.getAsync(TOKENS.Manifest));
   const folder = container.get(TOKENS.SpoolFolder);
   stack.defer(() => folder.close());
+  stack.use(container.get(TOKENS.HashThread));
   const components = stack.use(await container.getAsync(TOKENS.Components));
   const pullThrough = await container.getAsync(TOKENS.PullThrough);
   const purger = await container.getAsync(TOKENS.Purger);

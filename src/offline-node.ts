@@ -36,6 +36,7 @@ export async function openOfflineNode(options: OfflineOptions): Promise<OfflineN
   const manifest = stack.use(await container.getAsync(TOKENS.Manifest));
   const folder = container.get(TOKENS.SpoolFolder);
   stack.defer(() => folder.close());
+  stack.use(container.get(TOKENS.HashThread));
   const components = stack.use(await container.getAsync(TOKENS.Components));
   const purger = await container.getAsync(TOKENS.Purger);
   // Only once a command looks at bodies: a purge works also while a store is out of reach.

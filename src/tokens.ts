@@ -4,6 +4,7 @@ import type { ComponentType } from './component.ts';
 import type { ComponentRegistry } from './component-registry.ts';
 import type { Config } from './config/config.ts';
 import type { FetchLimit } from './fetchers/fetch-limit.ts';
+import type { HashThread } from './gomod/hash-thread.ts';
 import type { Logger } from './log.ts';
 import type { Manifest } from './manifest/manifest.ts';
 import type { Metrics } from './metrics.ts';
@@ -29,6 +30,7 @@ export const TOKENS: {
   readonly BodyCache: ServiceIdentifier<BodyCache>;
   readonly SpoolFolder: ServiceIdentifier<SpoolFolder>;
   readonly FetchLimit: ServiceIdentifier<FetchLimit>;
+  readonly HashThread: ServiceIdentifier<HashThread>;
   readonly PullThrough: ServiceIdentifier<PullThrough>;
   readonly Purger: ServiceIdentifier<Purger>;
   readonly ComponentType: ServiceIdentifier<ComponentType>;
@@ -45,6 +47,7 @@ export const TOKENS: {
   BodyCache: Symbol('BodyCache'),
   SpoolFolder: Symbol('SpoolFolder'),
   FetchLimit: Symbol('FetchLimit'),
+  HashThread: Symbol('HashThread'),
   PullThrough: Symbol('PullThrough'),
   Purger: Symbol('Purger'),
   ComponentType: Symbol.for('caje.ComponentType'),

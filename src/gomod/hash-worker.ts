@@ -1,3 +1,5 @@
+import { readlinkSync } from 'node:fs';
+import { constants, setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { ProxyError } from '../errors.ts';
 import { passedThrough } from '../young-memory.ts';
@@ -15,6 +17,8 @@ if (parentPort === null)
   throw new ProxyError('internal', 'hash-worker.port', 'this module runs in a worker thread only');
 
 const port = parentPort;
+yieldToOthers();
+
 const sessions = new Map<number, Session>();
 
 port.on('message', (message: ToHashThread) => {
@@ -45,4 +49,14 @@ async function handle(inspection: ZipInspection, message: ToHashThread): Promise
 
 function say(message: FromHashThread): void {
   port.postMessage(message);
+}
+
+// Nobody waits for a hash as much as clients wait for bytes. Linux alone knows priorities of threads; elsewhere it stays as it is.
+function yieldToOthers(): void {
+  try {
+    const thread = Number(/\/task\/(\d+)$/.exec(readlinkSync('/proc/thread-self'))?.[1]);
+    if (Number.isInteger(thread)) setPriority(thread, constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // Not there, or not allowed: the thread is as good as any other.
+  }
 }

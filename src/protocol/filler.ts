@@ -152,6 +152,9 @@ export class Filler {
       maxBytes: this.#options.maxBodyBytes,
       pinned: ask.pinned,
       behind,
+      inspector: resource.inspector?.(draft),
+      confirm: resource.confirmation?.(draft),
+      onProblem: (problem) => this.#putAside(draft, problem),
       onMismatch: (kind, found, expected) => this.#mismatch(kind, draft, found, expected),
     });
     const kept = !supply.stasher.refusing;
@@ -159,7 +162,7 @@ export class Filler {
       try {
         if (decision.keep === 'memory' && (await this.#hold(fill, draft, baseJid))) return;
         if (ask.entry && (await this.#unchanged(fill, draft, ask.entry))) return;
-        await supply.stasher.stash({ draft, body: fill, baseJid });
+        await supply.stasher.stash({ draft, body: fill, baseJid, findings: fill.findings });
       } catch (error) {
         this.#options.log.debug({ err: messageOf(error), key: draft.key }, 'a body was not kept');
       } finally {
@@ -196,6 +199,14 @@ export class Filler {
     this.#options.cache.set(sealed.digest, bytes);
     this.#options.manifest.hold({ ...draft, digest: sealed.digest, size: sealed.size }, baseJid);
     return true;
+  }
+
+  #putAside({ key, source }: EntryDraft, problem: string): void {
+    this.#options.metrics.count('put_aside_total');
+    this.#options.log.warn(
+      { key, source, problem },
+      'a body was served but its clients would refuse it, so it is not kept',
+    );
   }
 
   #mismatch(kind: 'pinned' | 'promised', draft: EntryDraft, found: string, expected: string): void {

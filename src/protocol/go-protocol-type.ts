@@ -1,21 +1,34 @@
 import { z } from 'zod';
-import { type ComponentContext, type ComponentType, componentType } from '../component.ts';
-import { messageOf } from '../errors.ts';
+import {
+  type ComponentContext,
+  type ComponentType,
+  componentType,
+  type ServiceKey,
+} from '../component.ts';
+import { messageOf, ProxyError } from '../errors.ts';
 import { FETCH_LIMIT } from '../fetchers/fetch-limit.ts';
 import type { Fetcher } from '../fetchers/fetcher.ts';
 import { readGoEnv } from '../fetchers/go-env.ts';
 import { OriginFetcher } from '../fetchers/origin-fetcher.ts';
 import { withLimit } from '../fetchers/with-limit.ts';
+import type { HashThread } from '../gomod/hash-thread.ts';
 import { parseModulePatterns, parseVersionRange } from '../gomod/module-pattern.ts';
+import { parseVerifierKey, type VerifierKey } from '../gomod/signed-note.ts';
+import { SumdbClient } from '../gomod/sumdb-client.ts';
+import { sumdbKey } from '../gomod/sumdb-keys.ts';
 import { MANIFEST } from '../stashers/stasher-types.ts';
 import { duration, httpUrl } from '../values.ts';
 import { FILL_MODES, NETWORK_MODES } from './fill-modes.ts';
+import { GoChecks, SUM_CHECKS } from './go-checks.ts';
 import { GoPolicies, type GoPolicy } from './go-policy.ts';
 import { GO_NAMESPACE, GoProtocol } from './go-protocol.ts';
 import type { Sumdb } from './go-upstream.ts';
 import { KeptModules } from './kept-modules.ts';
 import type { Protocol } from './protocol.ts';
 import { RULE_PARTS } from './rule.ts';
+
+/** Where zips of modules are hashed. */
+export const HASH_THREAD: ServiceKey<HashThread> = { description: 'hash thread' };
 
 /** A version just tagged is seen within this time. */
 const INDEX_TTL = '1m';
@@ -37,6 +50,11 @@ const sumdbOptions = z.strictObject({
   url: httpUrl()
     .optional()
     .describe('Where it is asked. Absent: at the upstream, below /sumdb/<name>.'),
+  key: z
+    .string()
+    .superRefine(readableBy(parseVerifierKey, 'a key name+hash+key as in GOSUMDB'))
+    .optional()
+    .describe('Verifier key. Absent: the one that the go command knows for the name, if any.'),
 });
 
 const policyOptions = z.strictObject({
@@ -70,6 +88,10 @@ const goOptions = z.strictObject({
   noSumdb: modulePatterns
     .optional()
     .describe('Modules whose checksums are not looked up: such a lookup is answered 403.'),
+  checkSums: z
+    .enum(SUM_CHECKS)
+    .default('off')
+    .describe('Whether hashes are compared with the first checksum database.'),
   listTtl: duration().prefault(INDEX_TTL).describe('How long lists and queries are fresh.'),
   modules: z
     .array(policyOptions)
@@ -88,16 +110,39 @@ export const goProtocolType: ComponentType<unknown, Protocol> = componentType({
     const parts = context.service(RULE_PARTS);
     const policies: GoPolicy[] = [];
     for (const policy of options.modules) policies.push(await createPolicy(policy, context));
-    const { noSumdb, listTtl } = options;
+    const { noSumdb, listTtl, checkSums } = options;
+    const sumdbs = options.sumdb ?? (await ownSumdb());
+    const keys = readKeys(sumdbs);
+    const first = sumdbs[0];
+    if (checkSums !== 'off' && (first === undefined || !keys.has(first.name)))
+      throw new ProxyError(
+        'invalid',
+        'go-protocol.create',
+        `rule ${parts.settings.name}: checkSums needs a checksum database with a known key: ${first === undefined ? 'none is passed through' : `give ${first.name} its key, name+hash+key`}`,
+      );
+    const hidden = new GoPolicies(
+      policies,
+      noSumdb === undefined ? undefined : parseModulePatterns(noSumdb),
+    );
     return new GoProtocol(parts, {
-      sumdb: (options.sumdb ?? (await ownSumdb())).map((sumdb) => createSumdb(sumdb, context)),
+      sumdb: sumdbs.map((sumdb) => createSumdb(sumdb, context)),
       indexTtlMs: listTtl,
-      policies: new GoPolicies(
-        policies,
-        noSumdb === undefined ? undefined : parseModulePatterns(noSumdb),
-      ),
+      policies: hidden,
       kept: new KeptModules(context.service(MANIFEST), parts.settings.namespace ?? GO_NAMESPACE),
       metrics: context.metrics,
+      checks: (read) =>
+        new GoChecks({
+          thread: context.service(HASH_THREAD),
+          sums: checkSums,
+          database:
+            checkSums === 'off' || first === undefined
+              ? undefined
+              : new SumdbClient({ key: first.key ?? first.name, read: read(first.name) }),
+          keys,
+          hidesSums: (module) => hidden.hidesSums(module),
+          log: context.log,
+          metrics: context.metrics,
+        }),
     });
   },
 });
@@ -141,12 +186,30 @@ function createSumdb(
   return { name, fetcher: withLimit(origin, context.service(FETCH_LIMIT)), owned: origin };
 }
 
+/** Keys by name: what is given, or what the go command knows. */
+function readKeys(
+  sumdbs: readonly { readonly name: string; readonly key?: string | undefined }[],
+): ReadonlyMap<string, VerifierKey> {
+  const keys = new Map<string, VerifierKey>();
+  for (const { name, key } of sumdbs) {
+    try {
+      keys.set(name, sumdbKey(key ?? name));
+    } catch {
+      // A database whose key nobody gave is passed through as it is.
+    }
+  }
+  return keys;
+}
+
 // GOSUMDB is `off`, or a name or verifier key (`name+hash+key`) with perhaps a URL behind it (go help environment).
-async function ownSumdb(): Promise<{ name: string; url?: URL | undefined }[]> {
+async function ownSumdb(): Promise<z.output<typeof sumdbOptions>[]> {
   const [key = 'off', url] = ((await readGoEnv('GOSUMDB', process.env)) ?? 'off').split(/\s+/);
   const name = key.split('+')[0] ?? '';
   if (name === 'off' || name === '') return [];
-  return [{ name, url: url !== undefined && URL.canParse(url) ? new URL(url) : undefined }];
+  const own = key.includes('+') ? key : undefined;
+  return [
+    { name, key: own, url: url !== undefined && URL.canParse(url) ? new URL(url) : undefined },
+  ];
 }
 
 function readableBy(read: (text: string) => unknown, expected: string) {

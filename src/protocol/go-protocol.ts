@@ -1,10 +1,13 @@
 import type { CallOptions } from '../body.ts';
 import { ProxyError } from '../errors.ts';
 import type { Fetcher } from '../fetchers/fetcher.ts';
+import type { SumdbRead } from '../gomod/sumdb-tiles.ts';
+import { HeaderList } from '../headers.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Supply } from './arrival.ts';
 import { generatedAnswer } from './generated-answer.ts';
 import { answerKept } from './go-catalog.ts';
+import type { GoChecks } from './go-checks.ts';
 import type { GoPolicies, GoPolicy } from './go-policy.ts';
 import { goRouteTable } from './go-routes.ts';
 import { answerFromKept, isOutage } from './go-stand-in.ts';
@@ -30,6 +33,8 @@ export interface GoOptions {
   readonly indexTtlMs?: number | undefined;
   readonly policies: GoPolicies;
   readonly kept: KeptModules;
+  /** Makes what looks at files on their way in; `read` gives it the bytes of a checksum database by name. Absent: nothing looks. */
+  readonly checks?: ((read: (name: string) => SumdbRead) => GoChecks) | undefined;
   readonly metrics: Metrics;
 }
 
@@ -47,12 +52,19 @@ export class GoProtocol implements Protocol, AsyncDisposable {
   readonly #options: GoOptions;
   readonly #table: RouteTable;
   readonly #fetcher: Fetcher;
+  /** Under which clients ask this rule, up to where a target begins; peers find their own rule by it. */
+  #base = 'http://localhost';
 
   constructor(parts: RuleParts, options: GoOptions) {
     this.name = parts.settings.name;
     this.#parts = parts;
     this.#options = options;
-    this.#table = goRouteTable({ sumdb: this.sumdbNames, indexTtlMs: options.indexTtlMs });
+    const checks = options.checks?.((name) => this.#readSumdb(name));
+    this.#table = goRouteTable({
+      sumdb: this.sumdbNames,
+      indexTtlMs: options.indexTtlMs,
+      checks,
+    });
     this.#fetcher = withOutages(withSumdbs(parts.fetcher, options.sumdb));
   }
 
@@ -82,6 +94,8 @@ export class GoProtocol implements Protocol, AsyncDisposable {
     const found = findRoute(this.#table, asked.method, asked.target);
     if (!found.found) return refusal(this.#table, found);
     if (found.route.class === 'generated') return generated(found);
+    if (request.publicUrl.endsWith(request.target))
+      this.#base = request.publicUrl.slice(0, -request.target.length);
     const policy = this.#policyOf(found);
     await this.#admit(found, policy);
     const noFetch = cachedOnly || /^true$/i.test(asked.headers.get(DISABLE_FETCH)?.trim() ?? '');
@@ -109,6 +123,28 @@ export class GoProtocol implements Protocol, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { owned } of this.#options.sumdb) await owned?.[Symbol.asyncDispose]();
+  }
+
+  // Through the rule's own routes, so that what clients ask for is there already, and the other way round.
+  #readSumdb(name: string): SumdbRead {
+    return async (path, { signal, maxBytes }) => {
+      const target = `/sumdb/${name}${path}`;
+      const request = ownRequest(target, this.#base);
+      const found = findRoute(this.#table, 'GET', target);
+      if (!found.found) throw new ProxyError('internal', 'go-protocol.sumdb', found.reason);
+      const { settings, stasher } = this.#parts;
+      const { network } = settings;
+      const supply = { fetcher: this.#fetcher, stasher, onlyIfCached: false, network, signal };
+      const response = await this.#pull(request, found, supply);
+      if (response.status === 200) return await readResponse(response, maxBytes + 1, signal);
+      response.content?.close();
+      if (response.status === 404 || response.status === 410) return undefined;
+      throw new ProxyError(
+        'upstream',
+        'go-protocol.sumdb',
+        `checksum database ${name} answered ${response.status}`,
+      );
+    };
   }
 
   #policyOf({ params }: RouteFound): GoPolicy | undefined {
@@ -141,7 +177,8 @@ export class GoProtocol implements Protocol, AsyncDisposable {
     const network = policy?.network ?? settings.network;
     const mode = policy?.mode ?? settings.mode;
     // Lists and queries change: a client that is sent away from them now would not come back for the answer.
-    const sync = route.class === 'index' && mode.startsWith('async');
+    const stays = route.class === 'index' && mode.startsWith('async');
+    const sync = stays || (request.toKeep === true && mode !== 'none');
     return {
       fetcher: policy?.fetcher ? withOutages(policy.fetcher) : this.#fetcher,
       stasher,
@@ -213,6 +250,34 @@ export class GoProtocol implements Protocol, AsyncDisposable {
     };
     return await pullThrough.answer(new TableResource(subject, request, found), supply);
   }
+}
+
+function ownRequest(target: string, base: string): ProtocolRequest {
+  return {
+    method: 'GET',
+    target,
+    publicUrl: base + target,
+    host: new URL(base).host,
+    headers: HeaderList.empty,
+    forwarding: HeaderList.empty,
+    onlyIfCached: false,
+  };
+}
+
+// At most so many bytes: the rest is not wanted.
+async function readResponse(
+  { content }: ProtocolResponse,
+  maxBytes: number,
+  signal: AbortSignal | undefined,
+): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let size = 0;
+  for await (const piece of content?.open({ signal }) ?? []) {
+    pieces.push(piece as Buffer);
+    size += (piece as Buffer).length;
+    if (size >= maxBytes) break;
+  }
+  return Buffer.concat(pieces).subarray(0, maxBytes);
 }
 
 function generated({ route }: RouteFound): ProtocolResponse {

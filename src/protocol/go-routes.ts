@@ -6,6 +6,7 @@ import {
   readSumdbLookup,
   splitSumdbPath,
 } from '../gomod/sumdb-path.ts';
+import type { GoChecks } from './go-checks.ts';
 import type { Route, RouteParams, RouteTable } from './route-table.ts';
 
 /** What a rule says about its Go routes. */
@@ -14,6 +15,8 @@ export interface GoRouteOptions {
   readonly sumdb: readonly string[];
   /** Milliseconds for which lists and queries are fresh. Absent: 60 s. */
   readonly indexTtlMs?: number | undefined;
+  /** What looks at files on their way in. Absent: nothing does. */
+  readonly checks?: GoChecks | undefined;
 }
 
 const TEXT = 'text/plain; charset=utf-8';
@@ -30,6 +33,7 @@ const SUPPORTED_TTL_MS = 3_600_000;
 
 /** The Go module proxy protocol with its checksum databases, as https://go.dev/ref/mod describes it. Keys are escaped GOPROXY paths. */
 export function goRouteTable(options: GoRouteOptions): RouteTable {
+  const { checks } = options;
   const indexTtlMs = options.indexTtlMs ?? INDEX_TTL_MS;
   const index = {
     class: 'index',
@@ -51,9 +55,20 @@ export function goRouteTable(options: GoRouteOptions): RouteTable {
         isVersionOf,
       ),
       moduleRoute({ ...index, probed, name: 'query', contentType: JSON_TEXT }, '.info'),
-      moduleRoute({ ...artifact, name: 'mod', contentType: TEXT, promise: 'pinned' }, '.mod'),
       moduleRoute(
-        { ...artifact, name: 'zip', contentType: 'application/zip', promise: 'pinned' },
+        {
+          ...{ ...artifact, name: 'mod', contentType: TEXT, promise: 'pinned' },
+          inspector: () => checks?.mod(),
+          confirmation: (params) => checks?.confirmation('mod', params),
+        },
+        '.mod',
+      ),
+      moduleRoute(
+        {
+          ...{ ...artifact, name: 'zip', contentType: 'application/zip', promise: 'pinned' },
+          inspector: (params) => checks?.zip(params),
+          confirmation: (params) => checks?.confirmation('zip', params),
+        },
         '.zip',
       ),
       sumdbRoute(
@@ -73,7 +88,10 @@ export function goRouteTable(options: GoRouteOptions): RouteTable {
         (rest) => rest === 'latest',
       ),
       sumdbRoute(
-        { ...artifact, name: 'sumdb-lookup', contentType: TEXT },
+        {
+          ...{ ...artifact, name: 'sumdb-lookup', contentType: TEXT },
+          inspector: (params) => checks?.lookup(params),
+        },
         options.sumdb,
         isSumdbLookup,
       ),
@@ -83,6 +101,7 @@ export function goRouteTable(options: GoRouteOptions): RouteTable {
           name: 'sumdb-tile',
           contentType: 'application/octet-stream',
           promise: 'pinned',
+          inspector: (params) => checks?.tile(params),
         },
         options.sumdb,
         isSumdbTile,

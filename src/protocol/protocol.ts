@@ -19,6 +19,8 @@ export interface ProtocolRequest {
   readonly body?: Body | undefined;
   /** True: a peer asks and wants only what is kept here. */
   readonly onlyIfCached: boolean;
+  /** True: it is asked so that the answer is kept, so modes that send clients away do not count. Absent: false. */
+  readonly toKeep?: boolean | undefined;
 }
 
 /** How the answer came about, in pingora's and RFC 9211's words. */

@@ -1,6 +1,7 @@
 import type { FetchRequest } from '../fetchers/fetcher.ts';
 import type { HeaderList } from '../headers.ts';
 import type { Entry, EntryDraft } from '../manifest/entry.ts';
+import type { BodyInspector, Findings } from '../stashers/body-inspector.ts';
 import type { FlightSubject } from '../stashers/fills.ts';
 import type { EntryUse } from './entry-use.ts';
 import type { Freshened } from './revalidation.ts';
@@ -58,4 +59,8 @@ export interface Resource {
   passed(head: Head): HeaderList;
   /** True: the first body ever kept stays; another one from upstream is refused and counted. */
   readonly immutable: boolean;
+  /** What looks at the body of an answer on its way in. Absent: nothing does. */
+  inspector?(draft: EntryDraft): BodyInspector | undefined;
+  /** What has to agree before the last byte of an answer goes out. Absent: nothing has to. */
+  confirmation?(draft: EntryDraft): ((findings: Findings) => Promise<void>) | undefined;
 }

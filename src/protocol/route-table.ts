@@ -1,3 +1,5 @@
+import type { BodyInspector, Findings } from '../stashers/body-inspector.ts';
+
 /**
  * How the answers of a route are kept: `artifact` never changes, `index` changes and is asked again after its lifetime,
  * `derived` is made from another answer, `generated` is made by the node, `pass` and `write` are never kept.
@@ -28,6 +30,10 @@ export interface Route {
   readonly promise: RoutePromise;
   /** Name of the change that a body undergoes on its way out. Absent: bytes pass. */
   readonly rewrite?: string | undefined;
+  /** What looks at the body of a 200 on its way in. Absent: nothing does. */
+  inspector?(params: RouteParams): BodyInspector | undefined;
+  /** What has to agree before the last byte of a 200 goes out. Absent: nothing has to. */
+  confirmation?(params: RouteParams): ((findings: Findings) => Promise<void>) | undefined;
   /** The parts of a path without its leading slash and query, percent-decoded. Absent: not this route. */
   match(path: string): RouteParams | undefined;
   /** Key of the answer below the protocol's namespace. */

@@ -2,6 +2,7 @@ import type { FetchRequest } from '../fetchers/fetcher.ts';
 import { HeaderList } from '../headers.ts';
 import { endToEnd } from '../hop-by-hop.ts';
 import type { Entry, EntryDraft, EntryPolicy } from '../manifest/entry.ts';
+import type { BodyInspector, Findings } from '../stashers/body-inspector.ts';
 import type { FlightSubject } from '../stashers/fills.ts';
 import { ageOf } from './age.ts';
 import type { EntryUse } from './entry-use.ts';
@@ -117,6 +118,16 @@ export class TableResource implements Resource {
       ...validity,
     };
     return { keep: negative && route.probed !== true ? 'memory' : 'store', draft };
+  }
+
+  inspector({ status }: EntryDraft): BodyInspector | undefined {
+    const { route, params } = this.#found;
+    return status === 200 ? route.inspector?.(params) : undefined;
+  }
+
+  confirmation({ status }: EntryDraft): ((findings: Findings) => Promise<void>) | undefined {
+    const { route, params } = this.#found;
+    return status === 200 ? route.confirmation?.(params) : undefined;
   }
 
   freshen(entry: Entry, head: Head): Freshened {

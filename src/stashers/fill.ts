@@ -5,6 +5,7 @@ import type { Metrics } from '../metrics.ts';
 import type { Incoming, Sealed } from '../storage/backend.ts';
 import { SMALL_BODY } from '../storage/small-body.ts';
 import { passedThrough } from '../young-memory.ts';
+import type { BodyInspector, Findings } from './body-inspector.ts';
 import { passBody } from './body-steps.ts';
 import { Spool } from './spool.ts';
 import type { SpoolFolder } from './spool-folder.ts';
@@ -24,6 +25,12 @@ export interface FillOptions {
   readonly pinned?: string | undefined;
   /** True: no client began it, so it goes on without one. */
   readonly behind?: boolean | undefined;
+  /** Looks at the body on its way. Absent: nobody does. */
+  readonly inspector?: BodyInspector | undefined;
+  /** Throws why the last byte must not leave, given what the inspector found. Absent: nothing is asked. */
+  readonly confirm?: ((findings: Findings) => Promise<void>) | undefined;
+  /** Called with what speaks against keeping a body that went out whole. */
+  onProblem?(problem: string): void;
   /** Called when the digest is another than the pinned or promised one. */
   onMismatch?(kind: 'pinned' | 'promised', found: string, expected: string): void;
 }
@@ -37,6 +44,11 @@ export class Fill implements Incoming {
   readonly expectedSize: number | undefined;
   /** SHA-256 in hex once the body is whole; absent when it was cut. Never rejects. */
   readonly sealedDigest: Promise<string | undefined>;
+  /** What the inspector found; absent: none looked, or the body was cut. Never rejects. */
+  readonly findings: Promise<Findings | undefined>;
+  /** Fed as the body arrives; one that may take its time reads behind instead. */
+  readonly #inspector: BodyInspector | undefined;
+  #inspecting: Body | undefined;
   readonly #spool: Spool;
   readonly #body: Body;
   readonly #metrics: Metrics;
@@ -51,7 +63,14 @@ export class Fill implements Incoming {
     this.#metrics = options.metrics;
     this.#body = fetched.body;
     this.expectedSize = contentLength(fetched);
-    const verified = fetched.promisedDigest !== undefined || options.pinned !== undefined;
+    const { inspector, confirm } = options;
+    const isSmall = this.expectedSize !== undefined && this.expectedSize <= SMALL_BODY;
+    const inline = isSmall || confirm !== undefined;
+    this.#inspector = inline ? inspector : undefined;
+    const verified =
+      fetched.promisedDigest !== undefined ||
+      options.pinned !== undefined ||
+      options.confirm !== undefined;
     const kept = new Promise<never>((_, reject) => {
       this.#keepFailed = reject;
     });
@@ -62,15 +81,20 @@ export class Fill implements Incoming {
       onGivenUp: (error) => {
         if (error.kind !== 'too-large') this.#metrics.count('spool_full_total');
         this.#keepFailed(error);
+        // What is not kept need not be looked at, least of all at the pace of whoever looks.
+        this.#inspecting?.destroy();
         this.#reconsider();
       },
     });
     // Those who waited for the head open the body in a moment; until then nobody counts as gone.
     const first = this.hold();
     if (options.behind !== true) setImmediate(first);
-    const whole = this.#run(fetched, options);
+    const { promise: found, resolve: resolveFound } = Promise.withResolvers<Findings | undefined>();
+    this.findings = found;
+    if (inspector && !inline) void this.#inspectBehind(inspector).then(resolveFound);
+    const whole = this.#run(fetched, options, inline || !inspector ? resolveFound : undefined);
     // Storing may be given up long before the body ends, and the stasher must not wait for the end to learn it.
-    this.sealed = Promise.race([whole, kept]);
+    this.sealed = Promise.race([this.#approved(whole, options), kept]);
     this.sealed.catch(() => undefined);
     this.sealedDigest = whole.then(
       (sealed) => sealed.digest,
@@ -139,7 +163,23 @@ export class Fill implements Incoming {
     this.#spool.release();
   }
 
-  async #run(fetched: Fetched, options: FillOptions): Promise<Sealed> {
+  // What clients got is not what is kept: a body that speaks against itself goes out and is forgotten.
+  async #approved(whole: Promise<Sealed>, options: FillOptions): Promise<Sealed> {
+    const sealed = await whole;
+    const problem = (await this.findings)?.problem;
+    if (problem !== undefined) {
+      options.onProblem?.(problem);
+      throw new ProxyError('integrity', 'fill.inspect', problem);
+    }
+    this.#whole = sealed;
+    return sealed;
+  }
+
+  async #run(
+    fetched: Fetched,
+    options: FillOptions,
+    found: ((findings: Findings | undefined) => void) | undefined,
+  ): Promise<Sealed> {
     const promised = expected(fetched, options);
     try {
       const sealed = await passBody(
@@ -151,10 +191,14 @@ export class Fill implements Incoming {
         },
         (piece) => this.#take(piece, options.maxBytes),
       );
+      const inspected = this.#inspector?.end();
+      if (options.confirm) await options.confirm((await inspected) ?? {});
+      if (found) void Promise.resolve(inspected).then(found);
       await this.#spool.seal();
-      this.#whole = sealed;
       return sealed;
     } catch (error) {
+      this.#inspector?.abort();
+      found?.(undefined);
       const failure = asProxyError(error);
       this.#metrics.count('fills_failed_total', kindOf(failure));
       this.#spool.fail(failure);
@@ -164,15 +208,28 @@ export class Fill implements Incoming {
     }
   }
 
+  // As the stasher does, at a pace of its own: neither the origin nor a client waits for it.
+  async #inspectBehind(inspector: BodyInspector): Promise<Findings | undefined> {
+    try {
+      this.#inspecting = this.#spool.open();
+      for await (const piece of this.#inspecting) await inspector.write(piece as Buffer);
+      return await inspector.end();
+    } catch {
+      inspector.abort();
+      return undefined;
+    }
+  }
+
   #take(piece: Buffer, maxBytes: number): Promise<void> | undefined {
     if (this.received + piece.length > maxBytes && this.joinable)
       this.#spool.stopKeeping(
         new ProxyError('too-large', 'fill.take', `the body is larger than ${maxBytes} bytes`),
       );
     if (this.#isLarge) passedThrough(piece.length);
+    const looked = this.#inspector?.write(piece);
     const wait = this.#spool.append(piece);
     this.#reconsider();
-    return wait;
+    return looked && wait ? Promise.all([looked, wait]).then(() => undefined) : (looked ?? wait);
   }
 
   #reconsider(): void {

@@ -1,6 +1,7 @@
 import type { CallOptions } from '../body.ts';
 import type { EntryDraft, Jid } from '../manifest/entry.ts';
 import type { Getter, Incoming, Stat } from '../storage/backend.ts';
+import type { Findings } from './body-inspector.ts';
 
 /** A body on its way together with what the manifest is to say of it. */
 export interface Stashable {
@@ -8,6 +9,8 @@ export interface Stashable {
   readonly body: Incoming;
   /** Position of the namespace when the fetch began. */
   readonly baseJid: Jid;
+  /** What was found in the body on its way; known when it is sealed. Never rejects. Absent: nobody looked. */
+  readonly findings?: Promise<Findings | undefined> | undefined;
 }
 
 /** What was kept, once its row is handed to the manifest. */

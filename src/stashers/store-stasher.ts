@@ -45,7 +45,9 @@ export class StoreStasher implements Stasher {
     const held = this.#holdBody(stashable);
     try {
       const stat = await this.#put(stashable, options);
-      return stat && this.#record(stat, stashable);
+      if (!stat) return undefined;
+      const findings = await stashable.findings;
+      return this.#record(stat, stashable, findings?.h1);
     } finally {
       held.end();
     }
@@ -69,13 +71,13 @@ export class StoreStasher implements Stasher {
     };
   }
 
-  #record(stat: Stat, { draft, body, baseJid }: Stashable): Stashed {
+  #record(stat: Stat, { draft, body, baseJid }: Stashable, h1: string | undefined): Stashed {
     if (body.bytes) this.#options.cache.set(stat.digest, body.bytes);
     const committed = this.#options.manifest.commit([
       {
         op: 'put',
         changeId: randomUUIDv7(),
-        entry: { ...draft, digest: stat.digest, size: stat.size },
+        entry: { ...draft, digest: stat.digest, size: stat.size, h1 },
         baseJid,
         actor: draft.rule,
       },

@@ -13,6 +13,7 @@ export interface EntryRow {
   readonly variant: string;
   readonly rule: string;
   readonly digest: string;
+  readonly h1: string | null;
   readonly size: number;
   readonly jid: number;
   readonly fresh_until: number;
