@@ -38,14 +38,16 @@ export async function* populate(
   options: CallOptions,
 ): AsyncGenerator<FillRow> {
   const rule = await openGoRule(parts, input.rule);
-  const databases = input.sumdb ? rule.protocol.sumdbNames : [];
-  const plan = new Plan(databases);
+  const { protocol } = rule;
+  const plan = new Plan((module) =>
+    input.sumdb && !protocol.hidesSums(module) ? protocol.sumdbNames : [],
+  );
   for (const { files, ...version } of input.modules) plan.want(version, files);
   const graph = input.graph && plan.begin(input.graph);
   const trees = new Map<string, LookupTree[]>();
 
   const fetch = async (job: Job, signal: AbortSignal): Promise<Asked> =>
-    await askFor(rule.protocol, requestFor(parts, rule.config, job.path, input.dryRun), {
+    await askFor(protocol, requestFor(parts, rule.config, job.path, input.dryRun), {
       manifest: parts.manifest,
       namespace: rule.namespace,
       key: job.path,
@@ -83,12 +85,13 @@ export async function* populate(
 
 /** What is wanted, each file once. */
 class Plan {
-  readonly #databases: readonly string[];
+  readonly #databasesOf: (module: string) => readonly string[];
   readonly #known = new Set<string>();
   #jobs: Job[] = [];
 
-  constructor(databases: readonly string[]) {
-    this.#databases = databases;
+  /** `databasesOf` names those that are asked about a module. */
+  constructor(databasesOf: (module: string) => readonly string[]) {
+    this.#databasesOf = databasesOf;
   }
 
   /** Files wanted so far. */
@@ -108,7 +111,7 @@ class Plan {
     for (const file of files)
       this.#add({ ...version, file, path: goproxyPath(module, file, version.version) });
     const name = `${escapeGo(module)}@${escapeGo(version.version)}`;
-    for (const database of this.#databases)
+    for (const database of this.#databasesOf(module))
       this.#add({ ...version, file: 'lookup', path: `sumdb/${database}/lookup/${name}` });
   }
 

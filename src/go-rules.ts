@@ -4,6 +4,7 @@ import { didYouMean, listNames } from './config/suggest.ts';
 import { ProxyError } from './errors.ts';
 import { HeaderList } from './headers.ts';
 import type { Manifest } from './manifest/manifest.ts';
+import type { Metrics } from './metrics.ts';
 import { GO_NAMESPACE, GoProtocol } from './protocol/go-protocol.ts';
 import type { ProtocolRequest } from './protocol/protocol.ts';
 import { upstreamPath } from './protocol/route-table.ts';
@@ -18,6 +19,7 @@ export interface GoParts {
   readonly config: Config;
   readonly manifest: Manifest;
   readonly clock: Clock;
+  readonly metrics: Metrics;
   /** As other nodes know this one. */
   readonly nodeId: string;
   /** Stores in use, by name. */
@@ -96,5 +98,6 @@ export function requestFor(
       ['CDN-Loop', nodeId],
     ]),
     onlyIfCached,
+    toKeep: true,
   };
 }

@@ -123,6 +123,14 @@ export const exportInput: z.ZodType<ExportInput> = z.strictObject({
   prefix: z.string().min(1).optional(),
 });
 
+/** How much an export or import has to look at. */
+export interface ExportTotal {
+  readonly files: number;
+}
+
+/** What `export-total` and `import-total` give. */
+export const exportTotal: z.ZodType<ExportTotal> = z.object({ files: z.int() });
+
 /** One file of an export. */
 export interface ExportRow {
   /** Empty for a tile and `supported`. */

@@ -3,6 +3,8 @@ import { codeOf } from '../errors.ts';
 import { VERSION } from '../version.ts';
 import { addConfigCommands } from './config-commands.ts';
 import { addCountersCommand } from './counters-command.ts';
+import { addExportCommand } from './export-command.ts';
+import { addImportCommand } from './import-command.ts';
 import { addInitCommand } from './init-command.ts';
 import { addJournalCommand } from './journal-command.ts';
 import { addLsCommand } from './ls-command.ts';
@@ -39,6 +41,8 @@ for (const add of [
   addPurgeCommand,
   addVerifyCommand,
   addPopulateCommand,
+  addExportCommand,
+  addImportCommand,
   addCountersCommand,
   addSlowServerCommand,
 ]) {

@@ -7,6 +7,8 @@ export interface FillRowsOptions {
   readonly json: boolean;
   /** Word for what was not there before: `fetched`, `imported`. */
   readonly verb: string;
+  /** Rows that will come. Absent: as many as they say are wanted. */
+  readonly total?: number | undefined;
 }
 
 /** Shows what `populate` and `import` did, file by file and in sum. */
@@ -36,7 +38,11 @@ export class FillRows implements Disposable {
       this.#bar?.clear();
       print(text);
     }
-    this.#bar?.update(this.#rows, `${this.#counts.failed} failed`, this.#before + row.wanted);
+    this.#bar?.update(
+      this.#rows,
+      `${this.#counts.failed} failed`,
+      this.#options.total ?? this.#before + row.wanted,
+    );
   }
 
   /** The call is over; the next one counts anew. */

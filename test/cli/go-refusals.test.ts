@@ -36,6 +36,18 @@ describe('commands for Go modules that cannot be done', function () {
     [['populate', 'example.com/a@v1.0.0', '--rule', 'site'], /"site" serves no Go modules/],
     [['populate', 'example.com/a@v1.0.0', '--concurrency', '0'], /expected a whole number from 1/],
     [['populate', 'example.com/a@v1.0.0', '--concurrency', '65'], /concurrency: /],
+    [['export'], /missing required argument 'folder'/],
+    [['export', ''], /expected a text that is not empty/],
+    [['export', 'out'], /several rules/],
+    [
+      ['export', 'out', '--format', 'tar'],
+      /argument 'tar' is invalid. Allowed choices are goproxy/,
+    ],
+    [['export', 'caje.yaml', '--rule', 'go'], /cannot write into .*caje.yaml: it is no folder/],
+    [['import', 'nowhere', '--rule', 'go'], /there is no folder .*nowhere/],
+    [['import', 'caje.yaml', '--rule', 'go'], /caje.yaml is no folder/],
+    [['import', '.', '--rule', 'go'], /no modules in .*: name its layout with --format/],
+    [['import', '.'], /several rules/],
   ] as const) {
     it(`refuses ${args.join(' ')} with 2 and says why`, async () => {
       const result = await node.run(...args);

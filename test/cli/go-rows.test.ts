@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import type { z } from 'zod';
-import { fillRow } from '../../src/go-schemas.ts';
+import { exportRow, fillRow } from '../../src/go-schemas.ts';
 import { blocksOf, document } from '../docs/documents.ts';
 
-const SHAPES: Readonly<Record<string, z.ZodType>> = { populate: fillRow };
+const SHAPES: Readonly<Record<string, z.ZodType>> = { populate: fillRow, export: exportRow };
 
 describe('docs/cli.md', () => {
   for (const [command, schema] of Object.entries(SHAPES)) {
