@@ -35,8 +35,13 @@ const OTHERS: Readonly<Record<string, readonly Elsewhere[] | string>> = {
     { file: 'fetchers/go-vcs-jobs.test.ts', title: 'removing what a process left that is gone' },
   ],
   B24: [
+    { file: 'criteria/go-checks.test.ts', title: 'a zip that the go command would refuse' },
+    {
+      file: 'criteria/go-checks.test.ts',
+      title: 'the last byte of what differs from the database',
+    },
+    { file: 'protocol/go-hostile-zips.test.ts', title: 'passes on those that a client refuses' },
     { file: 'integration/go-client-bytes.test.ts', title: 'refuses other bytes for a version' },
-    { file: 'integration/go-hostile.test.ts', title: 'refused in the client' },
   ],
 };
 

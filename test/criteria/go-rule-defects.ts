@@ -10,7 +10,7 @@ const MIB = 1024 ** 2;
 const SHORT = '500ms';
 const SHORT_MS = 600;
 
-/** What others' modes, lists of what is kept and filters get wrong: B4, B8, B11, B15, B16 and B21. */
+/** What others' modes, lists of what is kept and filters get wrong: B4, B8, B11, B15 to B17 and B21. */
 export function goRuleDefects(): void {
   for (const mode of ['async', 'async_redirect']) {
     it(`B4: mode ${mode} fetches behind its answer, though the client is gone`, async () => {
@@ -131,6 +131,38 @@ export function goRuleDefects(): void {
     await eventually('all rows', async () => (await read(1000)).length === expected.length);
     for (const size of [1, 4, 7, 30, 1000])
       expect((await read(size)).toSorted(), `${size}`).to.deep.equal(expected.toSorted());
+  });
+
+  it('B17: the index is in order of time, can be followed, and outlives the node', async () => {
+    await using site = await startGoSite();
+    const names = Array.from({ length: 12 }, (_, at) => `example.com/b17/m${at}`);
+    for (const name of names) {
+      const path = `/${name}/@v/v1.0.0.zip`;
+      site.serve(path, { body: zipFor(path) });
+      await site.keep(`/go${path}`, {}, path.slice(1));
+    }
+    const read = async (limit: number): Promise<string[]> => {
+      const paths: string[] = [];
+      for (let since = ''; ; ) {
+        const query = `limit=${limit}&since=${encodeURIComponent(since)}`;
+        const body = (await site.get(`/go/index?${query}`)).body.toString();
+        const lines = (body.match(/.+/g) ?? []).map(
+          (line) => JSON.parse(line) as Record<string, string>,
+        );
+        const fresh = lines.filter(({ Path = '' }) => !paths.includes(Path));
+        paths.push(...fresh.map(({ Path = '' }) => Path));
+        const last = lines.at(-1)?.['Timestamp'] ?? '';
+        if (fresh.length === 0 || last === since) return paths;
+        since = last;
+      }
+    };
+    expect(await read(2000)).to.deep.equal(names);
+    expect(await read(5)).to.deep.equal(names);
+    await site.node.stop();
+    await site.node.restart();
+    expect(await read(5)).to.deep.equal(names);
+    for (const query of ['limit=0', 'limit=-1', 'limit=x', 'since=yesterday'])
+      expect((await site.get(`/go/index?${query}`)).status, query).to.equal(400);
   });
 
   it('B21: one ordered list says by pattern and range what is refused', async () => {
