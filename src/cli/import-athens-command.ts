@@ -45,7 +45,5 @@ async function textOf(file: string): Promise<string> {
 
 async function sumdb(): Promise<string | undefined> {
   const { readGoEnv } = await import('../fetchers/go-env.ts');
-  const key = ((await readGoEnv('GOSUMDB', process.env)) ?? '').split(/\s+/, 1)[0] ?? '';
-  const name = key.split('+', 1)[0] ?? '';
-  return name === '' || name === 'off' ? undefined : name;
+  return await readGoEnv('GOSUMDB', process.env);
 }

@@ -1,5 +1,4 @@
 import { codeOf, messageOf } from '../errors.ts';
-import { parseModulePatterns } from '../gomod/module-pattern.ts';
 import {
   ATHENS_MODES,
   type AthensDownloadFile,
@@ -13,12 +12,13 @@ import { draftNode } from './athens-node.ts';
 import { type AthensNote, AthensSettings, type AthensSources } from './athens-settings.ts';
 import { type AthensFetchers, draftFetchers } from './athens-sources.ts';
 import { draftStorage } from './athens-storage.ts';
+import { checkedPatterns, sumsOf } from './athens-sums.ts';
 
 /** What an import reads. */
 export interface AthensImportOptions extends AthensSources {
   /** Text of a file that a setting names: the filter, the download modes. Rejects as `readFile` does. */
   readonly readFile: (path: string) => Promise<string>;
-  /** The checksum database of `go env GOSUMDB`, its name alone. Absent: none is known. */
+  /** What `go env GOSUMDB` says. Absent: nothing. */
   readonly sumdb: () => Promise<string | undefined>;
 }
 
@@ -74,7 +74,8 @@ async function draftRule(
   partly.push(...notes.map((text): [string, string] => ['modules', text]));
   const validator = settings.text('ValidatorHook');
   if (validator !== undefined) partly.push(['validator', 'verdicts are kept for some minutes']);
-  const patterns = settings.list('NoSumPatterns') ?? [];
+  const sums = await sumsOf(settings, fetchers, options.sumdb);
+  partly.push(...sums.partly);
 
   const rule = {
     name: RULE,
@@ -85,8 +86,7 @@ async function draftRule(
     ...(download.mode !== 'sync' && { mode: download.mode }),
     ...(offline ? { network: 'offline' } : network === 'fallback' && { network }),
     ...(validator !== undefined && { validator: { url: asIs(validator), onError: 'deny' } }),
-    ...(await sumdbsOf(settings, options)),
-    ...(patterns.length > 0 && { noSumdb: checked(settings, 'NoSumPatterns', patterns).join(',') }),
+    ...sums.keys,
     ...(modules.length > 0 && { modules }),
   };
   draft.put(['rules'], [rule]);
@@ -130,10 +130,10 @@ function modulesOf(
   const topRedirects = download.mode.endsWith('redirect');
   const main = topRedirects ? { fetch: [fetchers.main] } : {};
   const blocks = download.blocks.map((block) => {
-    checked(settings, 'DownloadMode', [block.pattern]);
+    checkedPatterns(settings, 'DownloadMode', [block.pattern]);
     return { match: asIs(block.pattern), ...main, ...placed(block) };
   });
-  const patterns = checked(settings, 'GoBinaryEnvVars', fetchers.direct);
+  const patterns = checkedPatterns(settings, 'GoBinaryEnvVars', fetchers.direct);
   const direct = {
     patterns,
     otherwise: topRedirects ? [] : patterns,
@@ -226,41 +226,6 @@ function readIn<Value>(
     settings.refuseIn(file, error.line, error.expected, error.found);
     return otherwise;
   }
-}
-
-async function sumdbsOf(
-  settings: AthensSettings,
-  { sumdb }: AthensImportOptions,
-): Promise<{ readonly sumdb?: readonly unknown[] }> {
-  const urls = settings.list('SumDBs');
-  if (urls === undefined) {
-    const name = await sumdb();
-    if (name !== undefined) return { sumdb: [{ name, url: `https://${name}` }] };
-    settings.note('SumDBs', 'go env GOSUMDB names no database here; Athens passed a public one on');
-    return {};
-  }
-  const sumdbs = urls.map((text) => {
-    const url = URL.parse(text);
-    if (url?.protocol !== 'https:' || url.username !== '' || url.search !== '')
-      settings.refuse('SumDBs', 'https URLs', JSON.stringify(text));
-    return { name: url?.host ?? '', url: `https://${url?.host ?? ''}` };
-  });
-  return { sumdb: sumdbs };
-}
-
-function checked(
-  settings: AthensSettings,
-  toml: string,
-  patterns: readonly string[],
-): readonly string[] {
-  for (const pattern of patterns) {
-    try {
-      parseModulePatterns(pattern);
-    } catch (error) {
-      settings.refuse(toml, 'patterns such as example.com/*', messageOf(error));
-    }
-  }
-  return patterns.map(asIs);
 }
 
 function pathPrefix(settings: AthensSettings): string {

@@ -14,12 +14,18 @@ export interface AthensFetchers {
   readonly direct: readonly string[];
   /** Whether `main` is version control alone. */
   readonly onlyDirect: boolean;
+  /** False: the go command of Athens was told to check no sums. */
+  readonly checksSums: boolean;
+  /** Patterns of modules whose sums it was told not to check. Absent: those whose lookups are refused. */
+  readonly unchecked?: readonly string[] | undefined;
   /** The name of the fetcher of an upstream; made at its first use. */
   upstream(toml: string, url: string): string;
 }
 
 const DIRECT = 'git';
 const MODULES = 'modules';
+/** What is carried over of GoBinaryEnvVars. */
+const CARRIED = new Set(['GOPROXY', 'GOPRIVATE', 'GONOPROXY', 'GONOSUMDB']);
 const NO_GOPROXY = 'the go command of Athens decided; here that of this machine does';
 /** The user that goes with every kind of token there. */
 const GITHUB_USER = 'x-access-token';
@@ -31,10 +37,8 @@ const WORKERS = 10;
 export function draftFetchers(settings: AthensSettings, draft: AthensDraft): AthensFetchers {
   const assignments = goEnvironment(settings);
   const list = assignments.get('GOPROXY');
-  const patterns = (assignments.get('GONOPROXY') ?? assignments.get('GOPRIVATE') ?? '')
-    .split(',')
-    .map((pattern) => pattern.trim())
-    .filter((pattern) => pattern !== '' && pattern !== 'none');
+  const patterns = patternsOf(assignments.get('GONOPROXY') ?? assignments.get('GOPRIVATE') ?? '');
+  const unchecked = assignments.get('GONOSUMDB');
   const [first] = (list ?? 'go-env').split(/[,|]/, 1).map((word) => word.trim());
   const onlyDirect = first === 'direct' || first === 'off';
   const logins = new Logins(settings);
@@ -59,6 +63,8 @@ export function draftFetchers(settings: AthensSettings, draft: AthensDraft): Ath
     online: first !== 'off',
     direct: patterns,
     onlyDirect,
+    checksSums: assignments.get('GOSUMDB') !== 'off',
+    unchecked: unchecked === undefined ? undefined : patternsOf(unchecked),
     upstream(toml, url) {
       const known = made.get(url);
       if (known !== undefined) return known;
@@ -83,11 +89,18 @@ function goEnvironment(settings: AthensSettings): ReadonlyMap<string, string> {
     else assignments.set(name.trim(), value.trim());
   }
   for (const name of assignments.keys()) {
-    if (['GOPROXY', 'GOPRIVATE', 'GONOPROXY'].includes(name)) continue;
+    if (CARRIED.has(name) || (name === 'GOSUMDB' && assignments.get(name) === 'off')) continue;
     const reason = `${name} of it is not carried over: go-vcs gives its commands an environment of its own`;
     settings.note('GoBinaryEnvVars', reason);
   }
   return assignments;
+}
+
+function patternsOf(text: string): readonly string[] {
+  return text
+    .split(',')
+    .map((pattern) => pattern.trim())
+    .filter((pattern) => pattern !== '' && pattern !== 'none');
 }
 
 function draftDirect(settings: AthensSettings, draft: AthensDraft): void {

@@ -3,7 +3,7 @@ import type { AthensSettings } from './athens-settings.ts';
 
 const TYPES = ['memory', 'disk', 's3', 'minio', 'mongo', 'gcp', 'azureblob', 'external'] as const;
 
-const LAYOUT = 'a folder of its own: bodies lie by digest here, not in the layout of Athens';
+const LAYOUT = 'a folder of its own, by digest; caje import ROOT takes over what Athens kept';
 const BUCKET = 'keys begin with caje/: bodies lie by digest here, not in the layout of Athens';
 const BACKEND = 's3';
 

@@ -24,7 +24,7 @@ describe('caje config import-athens', function () {
 PathPrefix = "/mods"
 StorageType = "disk"
 StatsExporter = "prometheus"
-GoBinaryEnvVars = ["GOPROXY=${registry.url}"]
+GoBinaryEnvVars = ["GOPROXY=${registry.url}", "GOSUMDB=off"]
 FilterFile = "${join(temp.path, 'filter')}"
 [Storage.Disk]
 RootPath = "${join(temp.path, 'root')}"

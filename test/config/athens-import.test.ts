@@ -4,7 +4,7 @@ import { builtinTypes } from '../../src/builtin-types.ts';
 import type { AthensImport } from '../../src/config/athens-import.ts';
 import type { Rule } from '../../src/config/config.ts';
 import type { LoadedConfig } from '../../src/config/load-config.ts';
-import { type Env, imported, SUMDB } from './athens-imported.ts';
+import { type Env, imported, SUMDB, SUMDB_KEY } from './athens-imported.ts';
 import { TempConfig } from './temp-config.ts';
 
 function notesOf({ notes }: AthensImport): readonly string[] {
@@ -47,9 +47,10 @@ describe('importAthens', () => {
       timeout: '600s',
     });
     expect(config.rules[0]).to.deep.include({ path: '/*', mode: 'sync', network: 'online' });
-    expect(parse(athens.yaml)).to.have.deep.nested.property('rules[0].sumdb', [
-      { name: SUMDB, url: `https://${SUMDB}` },
-    ]);
+    expect(parse(athens.yaml).rules[0]).to.deep.include({
+      sumdb: [{ name: SUMDB, key: SUMDB_KEY, url: `https://${SUMDB}` }],
+      checkSums: 'require',
+    });
   });
 
   it('lets the environment stand over the file, in any case of its keys', async () => {
@@ -153,6 +154,24 @@ describe('importAthens', () => {
       ],
       noSumdb: 'git.example/*,*.corp',
     });
+  });
+
+  it('checks sums as the go command of Athens did', async () => {
+    const go = async (vars: string, more: Env = {}): Promise<AthensImport> =>
+      await imported({ ATHENS_GO_BINARY_ENV_VARS: `GOPROXY=direct;${vars}`, ...more });
+    const off = await go('GOSUMDB=off');
+    expect(parse(off.yaml).rules[0]).to.not.have.property('checkSums');
+    expect(notesOf(off)).to.deep.equal([]);
+    const some = await go('GONOSUMDB=a.example', { ATHENS_GONOSUM_PATTERNS: 'b.example' });
+    const rule = { noSumdb: 'b.example,a.example', checkSums: 'require' };
+    expect(parse(some.yaml).rules[0]).to.deep.include(rule);
+    expect(some.yaml).to.match(/# partly: .*\n +noSumdb:/);
+    await loaded(some.yaml);
+    const all = await go('GONOSUMDB=*');
+    expect(parse(all.yaml).rules[0]).to.not.include.any.keys('checkSums', 'noSumdb');
+    const other = await imported({ ATHENS_SUM_DBS: 'https://other.example' });
+    expect(parse(other.yaml).rules[0]).to.not.have.property('checkSums');
+    expect(notesOf(other).join()).to.match(/^ATHENS_SUM_DBS: Athens checked sums .* key/);
   });
 
   it('says that offline means more here', async () => {

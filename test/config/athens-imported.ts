@@ -1,10 +1,12 @@
 import { type AthensImport, importAthens } from '../../src/config/athens-import.ts';
+import { sumdbSigner } from '../support/sumdb.ts';
 
 /** Variables by name. */
 export type Env = Readonly<Record<string, string>>;
 
-/** What stands for the checksum database of this machine. */
+/** What stands for the checksum database of this machine: its name, and its key as GOSUMDB has it. */
 export const SUMDB: string = 'sums.example.org';
+export const SUMDB_KEY: string = sumdbSigner(SUMDB).key;
 const FILES: Env = {
   'modes.hcl': `mode = "async_redirect"
 downloadURL = "https://up.example/x"
@@ -24,6 +26,6 @@ export async function imported(env: Env, toml?: string): Promise<AthensImport> {
       if (text === undefined) throw Object.assign(new Error('gone'), { code: 'ENOENT' });
       return text;
     },
-    sumdb: async () => SUMDB,
+    sumdb: async () => SUMDB_KEY,
   });
 }
