@@ -1,6 +1,7 @@
 import { kindOf, messageOf } from '../errors.ts';
 import type { Entry } from '../manifest/entry.ts';
-import { isDigest } from '../storage/digest.ts';
+import type { Getter } from '../storage/backend.ts';
+import { type Digest, isDigest } from '../storage/digest.ts';
 import type { Supply } from './arrival.ts';
 import { memoryContent, storedContent } from './contents.ts';
 import type { PullThroughOptions } from './filler.ts';
@@ -19,6 +20,12 @@ export async function openEntry(
   const { bodies } = supply.stasher;
   if (!bodies) return undefined;
   try {
+    const loaded = await cache.load(
+      digest,
+      entry.size,
+      async () => await readWhole(bodies, digest),
+    );
+    if (loaded?.length === entry.size) return memoryContent(loaded, digest);
     const opened = await bodies.open(digest, { signal: supply.signal });
     if (!opened || opened.size !== entry.size) {
       opened?.body.destroy();
@@ -34,4 +41,15 @@ export async function openEntry(
     metrics.count('missing_blobs_total');
     return undefined;
   }
+}
+
+// Without a client's signal: others may wait for the same body.
+async function readWhole(bodies: Getter, digest: Digest): Promise<Buffer | undefined> {
+  const opened = await bodies.open(digest);
+  if (!opened || opened.bytes) return opened?.bytes;
+  // Of its own: pieces may come from blocks that are lent again.
+  const whole = Buffer.allocUnsafeSlow(opened.size);
+  let size = 0;
+  for await (const piece of opened.body) size += (piece as Buffer).copy(whole, size);
+  return size === opened.size ? whole : undefined;
 }

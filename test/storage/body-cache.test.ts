@@ -27,7 +27,41 @@ describe('BodyCache', () => {
     expect(kept[0]).to.equal(first);
   });
 
-  it('does not keep a body above 1 MiB', () => {
+  it('reads a body at the second time it is asked for, once for all who ask', async () => {
+    const cache = new BodyCache();
+    const body = seededBytes(3_000_000);
+    const digest = digestOf(body);
+    let reads = 0;
+    const load = async (): Promise<Buffer | undefined> =>
+      await cache.load(digest, body.length, async () => {
+        reads += 1;
+        await new Promise(setImmediate);
+        return body;
+      });
+    expect(await load()).to.equal(undefined);
+    expect(reads).to.equal(0);
+    const both = await Promise.all([load(), load()]);
+    expect(both.every((one) => one?.equals(body))).to.equal(true);
+    expect(reads).to.equal(1);
+    expect(cache.get(digest)?.equals(body)).to.equal(true);
+  });
+
+  it('reads again what could not be read, and never what is too large', async () => {
+    const cache = new BodyCache(64_000_000);
+    const digest = digestOf(Buffer.from('x'));
+    const broken = async (): Promise<Buffer | undefined> => {
+      throw new Error('no disk');
+    };
+    expect(await cache.load(digest, 1, broken)).to.equal(undefined);
+    const failures = await Promise.allSettled([cache.load(digest, 1, broken)]);
+    expect(failures[0]?.status).to.equal('rejected');
+    expect(String(await cache.load(digest, 1, async () => Buffer.from('x')))).to.equal('x');
+    const large = digestOf(Buffer.from('y'));
+    for (let round = 0; round < 3; round++)
+      expect(await cache.load(large, 2_000_001, broken)).to.equal(undefined);
+  });
+
+  it('does not keep a body above 8 MiB', () => {
     const cache = new BodyCache();
     for (const size of [MAX_CACHED_BODY, MAX_CACHED_BODY + 1]) {
       const body = seededBytes(size);
