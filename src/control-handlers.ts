@@ -30,6 +30,8 @@ export interface OperatorParts {
   readonly backends: () => Promise<readonly (readonly [string, Backend])[]>;
   readonly config: Config;
   readonly clock: Clock;
+  /** Where zips are hashed. */
+  readonly hashThread: GoParts['hashThread'];
   /** As other nodes know this one. */
   readonly nodeId: string;
   /** A rule in working order. Asked for by the commands that fetch or keep. */

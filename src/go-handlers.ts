@@ -2,11 +2,12 @@ import { exportModules, exportTotal } from './go-export-handler.ts';
 import { importModules, importTotal } from './go-import-handler.ts';
 import { populate } from './go-populate-handler.ts';
 import type { GoParts } from './go-rules.ts';
-import { exportInput, importInput, populateInput } from './go-schemas.ts';
+import { exportInput, importInput, populateInput, verifySumdbInput } from './go-schemas.ts';
+import { verifySums } from './go-verify-handler.ts';
 import type { ControlHandler } from './http/control-socket.ts';
 import { parseInput } from './operator-input.ts';
 
-/** The commands for Go modules by name: `populate`, `export`, `import`, and `export-total`, `import-total`. */
+/** The commands for Go modules by name: `populate`, `export`, `import`, `verify-sumdb`, and `export-total`, `import-total`. */
 export function createGoHandlers(parts: GoParts): Readonly<Record<string, ControlHandler>> {
   return {
     populate: (input, options) => populate(parts, parseInput(populateInput, input), options),
@@ -14,6 +15,8 @@ export function createGoHandlers(parts: GoParts): Readonly<Record<string, Contro
     'export-total': async (input, options) =>
       await exportTotal(parts, parseInput(exportInput, input), options),
     import: (input, options) => importModules(parts, parseInput(importInput, input), options),
+    'verify-sumdb': (input, options) =>
+      verifySums(parts, parseInput(verifySumdbInput, input), options),
     'import-total': async (input, options) =>
       await importTotal(parseInput(importInput, input), options),
   };

@@ -9,6 +9,7 @@ import { type Asked, askFor } from './go-ask.ts';
 import { type GoParts, openGoRule, requestFor } from './go-rules.ts';
 import { DEFAULT_CONCURRENCY, type FillRow, type ImportInput } from './go-schemas.ts';
 import type { GoproxyFile } from './gomod/goproxy-folder.ts';
+import type { HashThread } from './gomod/hash-thread.ts';
 import {
   type FoundFile,
   filesIn,
@@ -54,7 +55,7 @@ export async function* importModules(
   const databases = new Set(rule.protocol.sumdbNames);
   let wanted = 0;
   const take = async (found: Found, signal: AbortSignal): Promise<Asked> => {
-    const problem = await problemOf(folder, found);
+    const problem = await problemOf(folder, found, parts.hashThread);
     if (problem !== undefined) return { outcome: 'failed', size: 0, problem };
     const { path } = found;
     const asked = await askFor(protocol, requestFor(parts, rule.config, path, input.dryRun), {
@@ -111,17 +112,21 @@ async function* wantedIn(
 }
 
 /** Why a file is not what its name says. Absent: nothing is known against it. */
-async function problemOf(folder: ModuleFolder, found: Found): Promise<string | undefined> {
+async function problemOf(
+  folder: ModuleFolder,
+  found: Found,
+  thread: HashThread,
+): Promise<string | undefined> {
   const place = join(folder.root, found.place);
   try {
     if (found.file === 'info') return await problemOfInfo(place, found.version);
     if (found.file !== 'zip' || folder.format !== 'modcache') return undefined;
     const expected = (await readFile(zipHashPlace(place), 'utf8')).trim();
     if (!H1.test(expected)) return 'the hash that the module cache noted is malformed';
-    const zip = await hashModuleZip(createReadStream(place), found);
+    const zip = await hashModuleZip(createReadStream(place), { ...found, thread });
     if (zip.h1 === expected) return undefined;
     return zip.h1 === undefined
-      ? `the go command refuses it: ${zip.problem}`
+      ? `it cannot be hashed: ${zip.problem ?? zip.unknown}`
       : `it has ${zip.h1}, the module cache noted ${expected}`;
   } catch (error) {
     // Without a hash beside it there is nothing to compare with.

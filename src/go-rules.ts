@@ -2,6 +2,7 @@ import type { Clock } from './clock.ts';
 import type { Config, Rule as RuleConfig } from './config/config.ts';
 import { didYouMean, listNames } from './config/suggest.ts';
 import { ProxyError } from './errors.ts';
+import type { HashThread } from './gomod/hash-thread.ts';
 import { HeaderList } from './headers.ts';
 import type { Manifest } from './manifest/manifest.ts';
 import type { Metrics } from './metrics.ts';
@@ -20,6 +21,8 @@ export interface GoParts {
   readonly manifest: Manifest;
   readonly clock: Clock;
   readonly metrics: Metrics;
+  /** Where zips are hashed. */
+  readonly hashThread: HashThread;
   /** As other nodes know this one. */
   readonly nodeId: string;
   /** Stores in use, by name. */

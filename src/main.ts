@@ -106,6 +106,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
         ...{ manifest, purger, metrics, config, clock },
         backends: async () => backends,
         nodeId: identity.nodeId,
+        hashThread: container.get(TOKENS.HashThread),
         build: async ({ name }) => ruleNamed(rules, name),
       }),
       log,

@@ -70,6 +70,7 @@ export async function openOfflineNode(options: OfflineOptions): Promise<OfflineN
     config,
     clock,
     nodeId: identity.nodeId,
+    hashThread: container.get(TOKENS.HashThread),
     build,
   });
   const rest = stack.move();

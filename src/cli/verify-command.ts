@@ -1,12 +1,16 @@
 import type { Command } from 'commander';
+import { ProxyError } from '../errors.ts';
 import { storedTotal, verifyRow } from '../operator-schemas.ts';
 import { type OperatorOptions, parseFilled, withOperatorOptions } from './command-options.ts';
 import { type Operator, openOperator } from './operator.ts';
 import { ProgressBar } from './progress-bar.ts';
 import { EXIT, humanSize, plain, print } from './terminal.ts';
+import { verifySums } from './verify-sums.ts';
 
 interface VerifyOptions extends OperatorOptions {
   readonly storage?: string | undefined;
+  readonly sumdb?: boolean | undefined;
+  readonly rule?: string | undefined;
 }
 
 /** `caje verify`. */
@@ -15,13 +19,20 @@ export function addVerifyCommand(program: Command): void {
     'read every body against its digest; what is bad is dropped and fetched again when asked for';
   withOperatorOptions(program.command('verify').description(about))
     .option('--storage <name>', 'only this store', parseFilled)
+    .option('--sumdb', 'compare the hashes of Go modules with the checksum database instead')
+    .option('--rule <name>', 'the Go rule whose modules and database are meant', parseFilled)
     .addHelpText('after', '\nExit code 1 if any is bad.\n\nExample:\n  caje verify --storage local')
     .action(async (options: VerifyOptions) => {
-      process.exitCode = await verify(options);
+      const { sumdb, storage } = options;
+      if (sumdb && storage !== undefined)
+        throw new ProxyError('invalid', 'verify', '--storage does not go with --sumdb');
+      process.exitCode = await (sumdb ? verifySums(options) : verify(options));
     });
 }
 
 async function verify(options: VerifyOptions): Promise<number> {
+  if (options.rule !== undefined)
+    throw new ProxyError('invalid', 'verify', '--rule goes with --sumdb');
   await using operator = await openOperator(options.config);
   const { bodies, bytes, bad } = await readAll(operator, options);
   if (!options.json)

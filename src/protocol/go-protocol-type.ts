@@ -171,10 +171,10 @@ async function createPolicy(
 }
 
 function createSumdb(
-  { name, url }: z.output<typeof sumdbOptions>,
+  { name, url, key }: z.output<typeof sumdbOptions>,
   context: ComponentContext,
 ): Sumdb {
-  if (!url) return { name };
+  if (!url) return { name, key };
   const { clock, metrics } = context;
   const origin = new OriginFetcher({
     name: `sumdb ${name}`,
@@ -183,7 +183,7 @@ function createSumdb(
     metrics,
     env: process.env,
   });
-  return { name, fetcher: withLimit(origin, context.service(FETCH_LIMIT)), owned: origin };
+  return { name, key, fetcher: withLimit(origin, context.service(FETCH_LIMIT)), owned: origin };
 }
 
 /** Keys by name: what is given, or what the go command knows. */

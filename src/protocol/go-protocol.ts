@@ -1,6 +1,7 @@
 import type { CallOptions } from '../body.ts';
 import { ProxyError } from '../errors.ts';
 import type { Fetcher } from '../fetchers/fetcher.ts';
+import type { SumdbClient } from '../gomod/sumdb-client.ts';
 import type { SumdbRead } from '../gomod/sumdb-tiles.ts';
 import { HeaderList } from '../headers.ts';
 import type { Metrics } from '../metrics.ts';
@@ -11,7 +12,7 @@ import type { GoChecks } from './go-checks.ts';
 import type { GoPolicies, GoPolicy } from './go-policy.ts';
 import { goRouteTable } from './go-routes.ts';
 import { answerFromKept, isOutage } from './go-stand-in.ts';
-import { type Sumdb, withOutages, withSumdbs } from './go-upstream.ts';
+import { openSumdb, type Sumdb, withOutages, withSumdbs } from './go-upstream.ts';
 import type { KeptModules } from './kept-modules.ts';
 import type { Protocol, ProtocolRequest, ProtocolResponse } from './protocol.ts';
 import {
@@ -71,6 +72,11 @@ export class GoProtocol implements Protocol, AsyncDisposable {
   /** Names of the checksum databases that are passed through. */
   get sumdbNames(): readonly string[] {
     return this.#options.sumdb.map(({ name }) => name);
+  }
+
+  /** Clients of those databases, which ask through this rule and believe only what is proven. Throws `invalid` where a key is not known. */
+  openSumdbs(): readonly SumdbClient[] {
+    return this.#options.sumdb.map((one) => openSumdb(one, this.#readSumdb(one.name)));
   }
 
   /** True: a module whose checksums are not looked up anywhere. Name unescaped. */

@@ -1,16 +1,25 @@
 import type { CallOptions } from '../body.ts';
 import { ProxyError } from '../errors.ts';
 import type { Fetched, Fetcher, FetchRequest } from '../fetchers/fetcher.ts';
+import { SumdbClient } from '../gomod/sumdb-client.ts';
 import { splitSumdbPath } from '../gomod/sumdb-path.ts';
+import type { SumdbRead } from '../gomod/sumdb-tiles.ts';
 
 /** One checksum database that is passed through. */
 export interface Sumdb {
   /** `host` or `host/path`, as GOSUMDB has it. */
   readonly name: string;
+  /** Verifier key. Absent: the one that the go command knows for the name, if any. */
+  readonly key?: string | undefined;
   /** Where it is asked. Absent: at the rule's own fetcher, below `/sumdb/<name>`. */
   readonly fetcher?: Fetcher | undefined;
   /** Closed with the protocol. */
   readonly owned?: AsyncDisposable | undefined;
+}
+
+/** A client of a database that believes only what is proven. Throws `invalid` where its key is not known. */
+export function openSumdb({ name, key = name }: Sumdb, read: SumdbRead): SumdbClient {
+  return new SumdbClient({ key, read });
 }
 
 /** An outage must stay an error: a client told 404 or given an empty answer would go elsewhere, or cache it. */

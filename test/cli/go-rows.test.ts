@@ -1,9 +1,13 @@
 import { expect } from 'chai';
 import type { z } from 'zod';
-import { exportRow, fillRow } from '../../src/go-schemas.ts';
+import { exportRow, fillRow, sumdbRow } from '../../src/go-schemas.ts';
 import { blocksOf, document } from '../docs/documents.ts';
 
-const SHAPES: Readonly<Record<string, z.ZodType>> = { populate: fillRow, export: exportRow };
+const SHAPES: Readonly<Record<string, z.ZodType>> = {
+  populate: fillRow,
+  export: exportRow,
+  'verify-sumdb': sumdbRow,
+};
 
 describe('docs/cli.md', () => {
   for (const [command, schema] of Object.entries(SHAPES)) {
