@@ -21,6 +21,8 @@ const PAGE = document('docs/go.md');
 const UPSTREAM = 'https://modules.example.com';
 const GIT = 'https://git.corp.example.com';
 const VALIDATOR = 'http://127.0.0.1:7000';
+const STICK = '/mnt/stick';
+const ATHENS = '/srv/athens';
 const SUMDB = 'sums.example.org';
 const TOKEN = 'a-token-for-git';
 const START_MS = 60_000;
@@ -76,6 +78,16 @@ describe('docs/go.md', function () {
     registry.release('example.com/lib', 'v1.4.0');
     registry.release('example.com/frozen', 'v1.0.0');
     sumdb.publish(registry);
+    const athens = join(temp.path, 'athens-root/example.com/lib/v1.4.0');
+    await mkdir(athens, { recursive: true });
+    for (const [ending, name] of [
+      ['info', 'v1.4.0.info'],
+      ['mod', 'go.mod'],
+      ['zip', 'source.zip'],
+    ] as const) {
+      const { body } = registry.reply(`/example.com/lib/@v/v1.4.0.${ending}`);
+      if (typeof body !== 'function') await writeFile(join(athens, name), body);
+    }
     const root = join(temp.path, 'git');
     await mkdir(join(root, 'team'), { recursive: true });
     const files = { 'go.mod': 'module corp.example.com/team/mod\n', 'mod.go': 'package mod\n' };
@@ -103,6 +115,8 @@ describe('docs/go.md', function () {
     return text
       .replaceAll(UPSTREAM, registry.url)
       .replaceAll(GIT, git.url)
+      .replaceAll(STICK, join(temp.path, 'stick'))
+      .replaceAll(ATHENS, join(temp.path, 'athens-root'))
       .replaceAll(VALIDATOR, `http://127.0.0.1:${port}`);
   }
 
@@ -114,11 +128,9 @@ describe('docs/go.md', function () {
       await mkdir(join(folder, 'tmp'), { recursive: true });
       await writeFile(join(folder, 'git.token'), `${TOKEN}\n`);
       await writeFile(join(folder, 'go.mod'), PROJECT);
-      // Such as `data=outside`: on the folder that the node of another place filled.
-      const before = wordOf(blocks[0], 'data');
       registry.requests.length = 0;
       await using node = await NodeProcess.start({
-        config: { ...whole, ...(before !== undefined && { data: `../${before}/data` }) },
+        config: whole,
         folder,
         env: { GOPROXY: registry.url, GOSUMDB: sumdb.key },
       });
@@ -134,7 +146,7 @@ describe('docs/go.md', function () {
       for (const command of commands)
         await expectAsSaid(command, node, { env, here, patienceMs: PATIENCE_MS });
       expect(commands.length).to.be.above(0);
-      if (before !== undefined) expect(registry.requests).to.deep.equal([]);
+      if (config.includes('network: offline }')) expect(registry.requests).to.deep.equal([]);
     });
   }
 
