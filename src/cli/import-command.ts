@@ -48,7 +48,7 @@ Examples:
 async function importFrom(folder: string, options: ImportOptions): Promise<number> {
   const { config, json = false, format, rule, dryRun = false } = options;
   const input = { folder: resolve(folder), format, rule, dryRun };
-  await using operator = await openOperator(config);
+  await using operator = await openOperator(config, { mayMake: true });
   const total = ProgressBar.isSeen
     ? (await operator.call('import-total', exportTotal, input)).files
     : undefined;

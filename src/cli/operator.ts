@@ -31,14 +31,23 @@ interface Answers extends AsyncDisposable {
   stream(name: string, input: unknown, options?: CallOptions): AsyncIterable<unknown>;
 }
 
+/** How a node's folder is opened. */
+export interface OpenOptions {
+  /** True: where there is no data folder, one is made: there is something to put into it. Absent: false. */
+  readonly mayMake?: boolean | undefined;
+}
+
 /** Finds the node of a configuration by its data folder. Throws `not-found` where there is neither node nor folder. */
-export async function openOperator(configFile: string | undefined): Promise<Operator> {
+export async function openOperator(
+  configFile: string | undefined,
+  { mayMake = false }: OpenOptions = {},
+): Promise<Operator> {
   // Loaded when they are needed: most commands find a running node and open nothing themselves.
   const { loadNode } = await import('./load.ts');
   const loaded = await loadNode(configFile);
   const socket = join(loaded.config.data, 'control.sock');
   const online = await isAnswering(socket);
-  const answers = online ? askNode(socket) : await workAlone(loaded);
+  const answers = online ? askNode(socket) : await workAlone(loaded, mayMake);
   return {
     online,
     config: loaded.config,
@@ -65,9 +74,9 @@ function askNode(socket: string): Answers {
   };
 }
 
-async function workAlone(loaded: LoadedNode): Promise<Answers> {
+async function workAlone(loaded: LoadedNode, mayMake: boolean): Promise<Answers> {
   const folder = loaded.config.data;
-  if (!existsSync(folder))
+  if (!mayMake && !existsSync(folder))
     throw new ProxyError(
       'not-found',
       'operator.open',

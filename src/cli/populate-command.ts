@@ -60,7 +60,7 @@ async function populate(words: readonly string[], options: PopulateOptions): Pro
     );
   const { config, json = false, rule, dryRun = false, concurrency, sumdb } = options;
   using rows = new FillRows({ json, verb: 'fetched' });
-  await using operator = await openOperator(config);
+  await using operator = await openOperator(config, { mayMake: true });
   const stopped = await stoppable(async (signal) => {
     for await (const wanted of wantedBy(words)) {
       const input = { ...wanted, rule, dryRun, concurrency, sumdb };

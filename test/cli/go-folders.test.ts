@@ -184,7 +184,11 @@ describe('caje export and import', function () {
   for (const running of [true, false]) {
     it(`keeps what an export has, once, ${running ? 'in a running node' : 'without one'}`, async () => {
       const rows = await exported();
-      if (!running) await empty.stop();
+      // Before a node ran there for the first time.
+      if (!running) {
+        await empty.stop();
+        await rm(empty.dataDir, { recursive: true });
+      }
       const dry = await imported(out, 0, '--dry-run');
       expect(new Set(dry.map(({ outcome }) => outcome))).to.deep.equal(new Set(['would fetch']));
       const first = await imported(out, 0);
@@ -219,6 +223,16 @@ describe('caje export and import', function () {
       expect(await get(empty, path)).to.deep.equal(
         Buffer.from(registry.reply(`/${path}`).body as string),
       );
+  });
+
+  it('keeps a zip that the go command would refuse out, and the rest of its version in', async () => {
+    const at = 'example.com/a/@v/v1.9.0';
+    await lay(`${at}.zip`, goZip('example.com/other', 'v1.9.0', { 'go.mod': 'module x\n' }));
+    await lay(`${at}.mod`, 'module example.com/a\n');
+    expect(outcomes(await imported(out, 1))).to.deep.equal({
+      [`${at}.zip`]: 'it came but was not kept; the log of the node says why',
+      [`${at}.mod`]: 'fetched',
+    });
   });
 
   it('takes nothing in place of what is kept, and tells what differs', async () => {

@@ -1,14 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { expect } from 'chai';
 import { type FillRow, fillRow } from '../../src/go-schemas.ts';
 import { GoRegistry } from '../support/go-registry.ts';
 import { GoSumdb } from '../support/go-sumdb-double.ts';
 import { NodeProcess } from '../support/node-process.ts';
-import { CAJE, cleanEnv, type RunOptions, type RunResult } from '../support/run-caje.ts';
+import { type RunOptions, type RunResult, runCaje } from '../support/run-caje.ts';
 
 const DB = 'sums.test/db';
 const SMALL = ['info', 'mod'];
@@ -225,6 +222,36 @@ exclude example.com/out v1.0.0
     ]);
   });
 
+  for (const mode of ['async', 'redirect'] as const) {
+    it(`fetches what a rule with mode ${mode} leaves to later or to others, and keeps to what it denies`, async () => {
+      await node.stop();
+      const config = await write(
+        `${mode}.yaml`,
+        JSON.stringify({
+          data: mode,
+          fetchers: { modules: { type: 'upstreams', list: registry.url } },
+          rules: [
+            {
+              ...{ name: 'go', path: '/go/*', strip: true, protocol: 'go', fetch: 'modules', mode },
+              ...{ sumdb: [], modules: [{ match: 'example.com/b', deny: 'not that one' }] },
+            },
+          ],
+        }),
+      );
+      const words = ['populate', 'example.com/a@v1.0.0', 'example.com/b@v1.0.0', '--json'];
+      const result = await runCaje([...words, '--config', config], { cwd: node.folder });
+      expect(result.code).to.equal(1);
+      const rows = rowsOf(result);
+      expect(saidOf(rows)).to.deep.equal([
+        ...expected('fetched', { 'example.com/a@v1.0.0': ALL }),
+        ...expected('failed', { 'example.com/b@v1.0.0': ALL }),
+      ]);
+      expect(new Set(rows.map(({ problem }) => problem))).to.deep.equal(
+        new Set([undefined, 'not that one']),
+      );
+    });
+  }
+
   it('shares what it fetches with clients who ask at the same time', async () => {
     const zip = registry.reply('/example.com/b/@v/v1.0.0.zip').body as Buffer;
     registry.put('/example.com/b/@v/v1.0.0.zip', { body: zip, size: zip.length });
@@ -237,55 +264,4 @@ exclude example.com/out v1.0.0
     for (const bytes of answers) expect(bytes.equals(zip)).to.equal(true);
     expect(registry.asked('/b/@v/v1.0.0.zip')).to.equal(1);
   });
-
-  for (const how of ['SIGKILL', 'SIGINT'] as const) {
-    for (const running of how === 'SIGINT' ? [true, false] : [false]) {
-      it(`goes on where ${how} stopped it, ${running ? 'in a running node' : 'without one'}`, async () => {
-        const versions = Array.from({ length: 30 }, (_, at) => `v1.${at}.0`);
-        for (const version of versions) registry.release('example.com/many', version);
-        const list = await write(
-          'many.txt',
-          versions.map((v) => `example.com/many@${v}\n`).join(''),
-        );
-        if (!running) await node.stop();
-        const child = spawn(
-          CAJE,
-          ['populate', list, '--json', '--no-sumdb', '--concurrency', '2', '-c', node.configFile],
-          { env: cleanEnv(), stdio: ['ignore', 'pipe', 'inherit'] },
-        );
-        const said = await rowsUntil(child, 20, how);
-        expect(said.length).to.be.at.least(20).and.lessThan(90);
-        const first = new Set(said.map(({ path }) => `/${path}`));
-        registry.requests.length = 0;
-
-        const rest = rowsOf(await populate([list, '--json', '--no-sumdb']));
-
-        expect(rest).to.have.length(90);
-        expect(rest.filter(({ outcome }) => outcome === 'failed')).to.deep.equal([]);
-        expect(rest.filter(({ outcome }) => outcome === 'kept')).to.have.length.at.least(
-          first.size,
-        );
-        expect(registry.requests.filter((path) => first.has(path))).to.deep.equal([]);
-      });
-    }
-  }
 });
-
-/** Reads rows until there are so many, then sends the signal; gives all rows that came. */
-async function rowsUntil(
-  child: ChildProcess,
-  count: number,
-  signal: NodeJS.Signals,
-): Promise<FillRow[]> {
-  const rows: FillRow[] = [];
-  const ended = once(child, 'exit');
-  if (!child.stdout) throw new Error('nothing to read from');
-  for await (const line of createInterface({ input: child.stdout })) {
-    // The last line of a process that was killed may be cut.
-    if (!line.endsWith('}')) break;
-    rows.push(fillRow.parse(JSON.parse(line)));
-    if (rows.length === count) child.kill(signal);
-  }
-  await ended;
-  return rows;
-}
