@@ -89,7 +89,9 @@ describe('modes of a rule', function () {
       await held;
       return { headers: [['Cache-Control', 'max-age=60']] };
     });
-    const storm = await Promise.all(Array.from({ length: 20 }, async () => site.get('/a/slow')));
+    const storm = await Promise.all(
+      Array.from({ length: 20 }, async () => await site.get('/a/slow')),
+    );
     expect(storm.map(({ status }) => status)).to.deep.equal(Array(20).fill(404));
     let_go();
     await eventually('its row', () => entryRows(site.node, '/a/slow')[0]);
@@ -233,7 +235,10 @@ describe('a validator', function () {
     try {
       site.serve('/good.example.org/m/@v/v1.0.0.mod', { body: TEXT });
       const storm = await Promise.all(
-        Array.from({ length: 10 }, async () => site.get('/go/good.example.org/m/@v/v1.0.0.mod')),
+        Array.from(
+          { length: 10 },
+          async () => await site.get('/go/good.example.org/m/@v/v1.0.0.mod'),
+        ),
       );
       expect(storm.map(({ status }) => status)).to.deep.equal(Array(10).fill(200));
       expect(asked).to.deep.equal([

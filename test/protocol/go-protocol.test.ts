@@ -155,7 +155,9 @@ describe('GoProtocol', () => {
       await place.getSettled(LIST);
       for (let round = 1; round <= 5; round++) {
         place.clock.advance(31_000);
-        const storm = await Promise.all(Array.from({ length: 20 }, async () => place.get(LIST)));
+        const storm = await Promise.all(
+          Array.from({ length: 20 }, async () => await place.get(LIST)),
+        );
         for (const { report, body } of storm)
           expect([report.phase, String(body)]).to.deep.equal(['hit', `v2.0.${round}\n`]);
         await place.settled();
@@ -166,7 +168,9 @@ describe('GoProtocol', () => {
     it('B8: a storm on a list that nobody has asked for lately costs one request', async () => {
       await place.getSettled(LIST);
       place.clock.advance(600_000);
-      const storm = await Promise.all(Array.from({ length: 50 }, async () => place.get(LIST)));
+      const storm = await Promise.all(
+        Array.from({ length: 50 }, async () => await place.get(LIST)),
+      );
       expect(storm.filter(({ status }) => status !== 200)).to.deep.equal([]);
       expect(place.origin.counts().requests).to.equal(2);
     });
