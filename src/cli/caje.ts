@@ -12,7 +12,7 @@ import { addPopulateCommand } from './populate-command.ts';
 import { addPurgeCommand } from './purge-command.ts';
 import { addServeCommand } from './serve-command.ts';
 import { addSlowServerCommand } from './slow-server-command.ts';
-import { complain, EXIT } from './terminal.ts';
+import { allPrinted, complain, EXIT } from './terminal.ts';
 import { addVerifyCommand } from './verify-command.ts';
 
 const program = new Command('caje')
@@ -60,5 +60,6 @@ try {
   if (!(error instanceof CommanderError)) process.exitCode = complain(error);
   else process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
 }
+await allPrinted();
 // Sockets that a library keeps for its next request must not hold up the end of a command.
 process.exit();

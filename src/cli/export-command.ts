@@ -5,7 +5,7 @@ import { type OperatorOptions, parseFilled, withOperatorOptions } from './comman
 import { type Operator, openOperator } from './operator.ts';
 import { ProgressBar } from './progress-bar.ts';
 import { stoppable } from './stoppable.ts';
-import { EXIT, humanSize, plain, print } from './terminal.ts';
+import { EXIT, humanSize, plain, print, roomToPrint } from './terminal.ts';
 
 interface ExportOptions extends OperatorOptions {
   readonly format: string;
@@ -59,6 +59,7 @@ async function exportTo(
         bar?.clear();
         print(json ? JSON.stringify(row) : failure(row));
       }
+      await roomToPrint();
       bar?.update(counts.written + counts.there + counts.failed, `${counts.failed} failed`);
     }
   });

@@ -1,6 +1,6 @@
 import type { FillRow } from '../go-schemas.ts';
 import { ProgressBar } from './progress-bar.ts';
-import { EXIT, humanSize, plain, print } from './terminal.ts';
+import { EXIT, humanSize, plain, print, roomToPrint } from './terminal.ts';
 
 /** How rows are shown. */
 export interface FillRowsOptions {
@@ -30,7 +30,8 @@ export class FillRows implements Disposable {
     return this.#counts.failed === 0 ? EXIT.done : EXIT.failed;
   }
 
-  take(row: FillRow): void {
+  /** Resolves when the row is shown and there is room for the next. */
+  async take(row: FillRow): Promise<void> {
     this.#counts[row.outcome] += 1;
     if (row.outcome === 'fetched') this.#bytes += row.size;
     const text = this.#textOf(row);
@@ -43,6 +44,7 @@ export class FillRows implements Disposable {
       `${this.#counts.failed} failed`,
       this.#options.total ?? this.#before + row.wanted,
     );
+    await roomToPrint();
   }
 
   /** The call is over; the next one counts anew. */

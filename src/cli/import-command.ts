@@ -54,7 +54,8 @@ async function importFrom(folder: string, options: ImportOptions): Promise<numbe
     : undefined;
   using rows = new FillRows({ json, verb: 'imported', total });
   const stopped = await stoppable(async (signal) => {
-    for await (const row of operator.stream('import', fillRow, input, { signal })) rows.take(row);
+    for await (const row of operator.stream('import', fillRow, input, { signal }))
+      await rows.take(row);
   });
   rows.sum(stopped);
   return stopped ? EXIT.failed : rows.exitCode;

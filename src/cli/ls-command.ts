@@ -7,7 +7,7 @@ import {
   withOperatorOptions,
 } from './command-options.ts';
 import { openOperator, warnOfUnknownRule } from './operator.ts';
-import { humanSize, humanSpan, print, TableWriter } from './terminal.ts';
+import { humanSize, humanSpan, print, roomToPrint, TableWriter } from './terminal.ts';
 
 interface LsOptions extends OperatorOptions {
   readonly namespace?: string | undefined;
@@ -52,6 +52,7 @@ async function ls({ config, json, ...input }: LsOptions): Promise<void> {
   for await (const row of operator.stream('ls', entryRow, input)) {
     if (json) print(JSON.stringify(row));
     else table.row(cells(row));
+    await roomToPrint();
   }
   if (json || table.rows > 0) return;
   print('nothing is kept');

@@ -65,7 +65,7 @@ async function populate(words: readonly string[], options: PopulateOptions): Pro
     for await (const wanted of wantedBy(words)) {
       const input = { ...wanted, rule, dryRun, concurrency, sumdb };
       for await (const row of operator.stream('populate', fillRow, input, { signal }))
-        rows.take(row);
+        await rows.take(row);
       rows.next();
     }
   });

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { styleText } from 'node:util';
 import { ConfigError, formatConfigError } from '../config/config-error.ts';
 import { codeOf, kindOf, messageOf, ProxyError } from '../errors.ts';
@@ -14,6 +15,18 @@ export const EXIT: { readonly done: 0; readonly failed: 1; readonly usage: 2; re
 /** Writes one line for people or programs that read the command's result. */
 export function print(line = ''): void {
   process.stdout.write(`${line}\n`);
+}
+
+/** Resolves when there is room for more: a reader that is slower than us must not make us hold what it has not read. */
+export async function roomToPrint(): Promise<void> {
+  if (process.stdout.writableNeedDrain) await once(process.stdout, 'drain');
+}
+
+/** Resolves when all that was printed has left, or nobody reads it any more. */
+export async function allPrinted(): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  process.stdout.write('', () => resolve());
+  await promise;
 }
 
 /** Says what is odd without being a failure, on standard error. */

@@ -3,7 +3,7 @@ import type { OperatorOptions } from './command-options.ts';
 import { openOperator } from './operator.ts';
 import { ProgressBar } from './progress-bar.ts';
 import { stoppable } from './stoppable.ts';
-import { EXIT, plain, print } from './terminal.ts';
+import { EXIT, plain, print, roomToPrint } from './terminal.ts';
 
 /** Options of `verify --sumdb`. */
 export interface VerifySumsOptions extends OperatorOptions {
@@ -26,6 +26,7 @@ export async function verifySums(options: VerifySumsOptions): Promise<number> {
         bar?.clear();
         print(text);
       }
+      await roomToPrint();
       // How many there will be is not known: the note counts.
       bar?.update(0, `${rows} compared, ${counts.mismatch} mismatched`);
     }

@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { type FillRow, fillRow } from '../../src/go-schemas.ts';
 import { GoRegistry } from '../support/go-registry.ts';
@@ -13,6 +15,8 @@ const VERSIONS = Array.from({ length: 30 }, (_, at) => `v1.${at}.0`);
 /** Three of each version. */
 const FILES = 90;
 const SEEN = 20;
+/** Longer than all the rows take. */
+const SLOW_MS = 3_000;
 
 describe('caje populate, stopped', function () {
   this.timeout(90_000);
@@ -41,6 +45,19 @@ describe('caje populate, stopped', function () {
   afterEach(async () => {
     await node[Symbol.asyncDispose]();
     await registry[Symbol.asyncDispose]();
+  });
+
+  it('prints every row for a reader that is slow to begin', async () => {
+    await node.stop();
+    const many = Array.from({ length: 2_000 }, (_, at) => `example.com/none@v1.${at}.0\n`);
+    await writeFile(list, many.join(''));
+    const child = spawn(CAJE, ['populate', list, '--json', '--dry-run', '-c', node.configFile], {
+      env: cleanEnv(),
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await sleep(SLOW_MS);
+    const printed = await text(child.stdout);
+    expect(printed.split('\n')).to.have.length(3 * many.length + 1);
   });
 
   for (const [how, running] of [
