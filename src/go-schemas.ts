@@ -123,12 +123,12 @@ export const exportInput: z.ZodType<ExportInput> = z.strictObject({
   prefix: z.string().min(1).optional(),
 });
 
-/** How much an export or import has to look at. */
+/** How much an export, import or comparison has to look at. */
 export interface ExportTotal {
   readonly files: number;
 }
 
-/** What `export-total` and `import-total` give. */
+/** What `export-total`, `import-total` and `verify-sumdb-total` give. */
 export const exportTotal: z.ZodType<ExportTotal> = z.object({ files: z.int() });
 
 /** One file of an export. */

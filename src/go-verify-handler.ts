@@ -1,7 +1,7 @@
 import { buffer } from 'node:stream/consumers';
 import type { Body, CallOptions } from './body.ts';
 import { messageOf, ProxyError } from './errors.ts';
-import { type GoParts, openGoRule } from './go-rules.ts';
+import { chooseGoRule, type GoParts, namespaceOf, openGoRule } from './go-rules.ts';
 import type { SumdbRow } from './go-schemas.ts';
 import { goModHash } from './gomod/dirhash.ts';
 import { readGoproxyFile } from './gomod/goproxy-folder.ts';
@@ -22,6 +22,20 @@ interface Kept {
 const CONCURRENCY = 8;
 /** Rows asked for at a time. */
 const PAGE = 500;
+
+/** How many files there are to compare. Throws `invalid` for the rule. */
+export async function sumsTotal(
+  parts: GoParts,
+  input: { readonly rule?: string | undefined },
+  { signal }: CallOptions,
+): Promise<{ readonly files: number }> {
+  let files = 0;
+  for await (const _kept of keptFiles(parts, namespaceOf(chooseGoRule(parts.config, input.rule)))) {
+    signal?.throwIfAborted();
+    files += 1;
+  }
+  return { files };
+}
 
 /**
  * Compares each kept zip and go.mod with the proven record of a checksum database that the rule passes through; of several the

@@ -1,4 +1,4 @@
-import { type SumdbRow, sumdbRow } from '../go-schemas.ts';
+import { exportTotal, type SumdbRow, sumdbRow } from '../go-schemas.ts';
 import type { OperatorOptions } from './command-options.ts';
 import { openOperator } from './operator.ts';
 import { ProgressBar } from './progress-bar.ts';
@@ -17,7 +17,10 @@ export async function verifySums(options: VerifySumsOptions): Promise<number> {
   const counts = { ok: 0, mismatch: 0, unknown: 0, unverified: 0, skipped: 0 };
   let rows = 0;
   const stopped = await stoppable(async (signal) => {
-    using bar = ProgressBar.isSeen ? new ProgressBar(1) : undefined;
+    // Counting takes a walk of its own, so only where somebody watches.
+    using bar = ProgressBar.isSeen
+      ? new ProgressBar((await operator.call('verify-sumdb-total', exportTotal, { rule })).files)
+      : undefined;
     for await (const row of operator.stream('verify-sumdb', sumdbRow, { rule }, { signal })) {
       rows += 1;
       counts[row.outcome] += 1;
@@ -27,8 +30,7 @@ export async function verifySums(options: VerifySumsOptions): Promise<number> {
         print(text);
       }
       await roomToPrint();
-      // How many there will be is not known: the note counts.
-      bar?.update(0, `${rows} compared, ${counts.mismatch} mismatched`);
+      bar?.update(rows, `${rows} compared, ${counts.mismatch} mismatched`);
     }
   });
   if (!json) {
