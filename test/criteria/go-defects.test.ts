@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { goAnswerDefects } from './go-answer-defects.ts';
 import { goFillDefects } from './go-fill-defects.ts';
-import { goRuleDefects } from './go-rule-defects.ts';
+import { DEFECT_RULES, goRuleDefects } from './go-rule-defects.ts';
 import { startGoSite } from './go-site.ts';
 import type { Site } from './site.ts';
 
@@ -50,7 +50,7 @@ describe('defects of other module proxies', function () {
 
   let site: Site;
   before(async () => {
-    site = await startGoSite();
+    site = await startGoSite({}, { rules: DEFECT_RULES });
   });
   after(async () => {
     await site?.[Symbol.asyncDispose]();
@@ -58,7 +58,7 @@ describe('defects of other module proxies', function () {
 
   goFillDefects(() => site);
   goAnswerDefects(() => site);
-  goRuleDefects();
+  goRuleDefects(() => site);
 
   for (const [defect, others] of Object.entries(OTHERS)) {
     if (typeof others === 'string') continue;

@@ -15,7 +15,7 @@ const CROWD = 40;
 /** Milliseconds within which a hit is there, also on a busy machine. */
 const HIT_MS = 2_000;
 /** Milliseconds for which a slow upstream keeps those waiting who came together. */
-const SLOW_MS = 1_500;
+const SLOW_MS = 700;
 
 /** How others fetch and keep, and what went wrong: B1 to B6, B8, B9, B12, B23 and B25. */
 export function goFillDefects(site: () => Site): void {
