@@ -3,7 +3,6 @@ import { ProxyError } from '../errors.ts';
 import type { Fetcher } from '../fetchers/fetcher.ts';
 import type { SumdbClient } from '../gomod/sumdb-client.ts';
 import type { SumdbRead } from '../gomod/sumdb-tiles.ts';
-import { HeaderList } from '../headers.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Supply } from './arrival.ts';
 import { generatedAnswer } from './generated-answer.ts';
@@ -14,6 +13,7 @@ import { goRouteTable } from './go-routes.ts';
 import { answerFromKept, isOutage } from './go-stand-in.ts';
 import { openSumdb, type Sumdb, withOutages, withSumdbs } from './go-upstream.ts';
 import type { KeptModules } from './kept-modules.ts';
+import { ownRequest, readResponse } from './own-request.ts';
 import type { Protocol, ProtocolRequest, ProtocolResponse } from './protocol.ts';
 import {
   findRoute,
@@ -86,15 +86,14 @@ export class GoProtocol implements Protocol, AsyncDisposable {
 
   /** True: peers must not learn of it. */
   isPrivate(target: string): boolean {
-    const found = findRoute(this.#table, 'GET', target);
+    const found = findRoute(this.#table, 'GET', withoutCachedOnly(target));
     return found.found && this.#policyOf(found)?.private === true;
   }
 
   async handle(request: ProtocolRequest, options: CallOptions): Promise<ProtocolResponse> {
-    const cachedOnly = request.target.startsWith(CACHED_ONLY);
-    const asked = cachedOnly
-      ? { ...request, target: request.target.slice(CACHED_ONLY.length - 1) }
-      : request;
+    const target = withoutCachedOnly(request.target);
+    const cachedOnly = target !== request.target;
+    const asked = cachedOnly ? { ...request, target } : request;
     const own = await answerKept(asked, this.#options.kept);
     if (own) return own;
     const found = findRoute(this.#table, asked.method, asked.target);
@@ -258,32 +257,8 @@ export class GoProtocol implements Protocol, AsyncDisposable {
   }
 }
 
-function ownRequest(target: string, base: string): ProtocolRequest {
-  return {
-    method: 'GET',
-    target,
-    publicUrl: base + target,
-    host: new URL(base).host,
-    headers: HeaderList.empty,
-    forwarding: HeaderList.empty,
-    onlyIfCached: false,
-  };
-}
-
-// At most so many bytes: the rest is not wanted.
-async function readResponse(
-  { content }: ProtocolResponse,
-  maxBytes: number,
-  signal: AbortSignal | undefined,
-): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  let size = 0;
-  for await (const piece of content?.open({ signal }) ?? []) {
-    pieces.push(piece as Buffer);
-    size += (piece as Buffer).length;
-    if (size >= maxBytes) break;
-  }
-  return Buffer.concat(pieces).subarray(0, maxBytes);
+function withoutCachedOnly(target: string): string {
+  return target.startsWith(CACHED_ONLY) ? target.slice(CACHED_ONLY.length - 1) : target;
 }
 
 function generated({ route }: RouteFound): ProtocolResponse {

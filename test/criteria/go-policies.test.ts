@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { PEER_RESOURCE_PATH } from '../../src/fetchers/peer-protocol.ts';
 import { GoClient, goMissing } from '../support/go-command.ts';
 import { GoRegistry } from '../support/go-registry.ts';
 import { HttpClient } from '../support/http-client.ts';
@@ -162,6 +163,17 @@ describe('policies for modules', function () {
     const asked = (): number => first.log.filter(({ peer: name }) => name === 'other').length;
     expect(await ask(second, 'git.corp.example.com/m')).to.equal(200);
     expect([asked(), registry.asked('corp.example.com/m/@v/v1.0.0.mod')]).to.deep.equal([0, 2]);
+    // A spelling that only a peer of bad will would use.
+    const { token, url } = near as { readonly token: string; readonly url: string };
+      readonly url: string;
+    };
+    const spelled = await fetch(url + PEER_RESOURCE_PATH, {
+      headers: {
+        authorization: `Bearer ${token}`,
+        'caje-target': `${first.url}/go/cached-only/git.corp.example.com/m/@v/v1.0.0.mod`,
+      },
+    });
+    expect([spelled.status, spelled.headers.get('caje-miss')]).to.deep.equal([504, '1']);
     expect(await ask(third, 'git.corp.example.com/m')).to.equal(200);
     expect(registry.asked('corp.example.com/m/@v/v1.0.0.mod')).to.equal(3);
     expect(await ask(third, 'open.example.org/m')).to.equal(200);
