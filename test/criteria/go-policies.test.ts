@@ -165,8 +165,6 @@ describe('policies for modules', function () {
     expect([asked(), registry.asked('corp.example.com/m/@v/v1.0.0.mod')]).to.deep.equal([0, 2]);
     // A spelling that only a peer of bad will would use.
     const { token, url } = near as { readonly token: string; readonly url: string };
-      readonly url: string;
-    };
     const spelled = await fetch(url + PEER_RESOURCE_PATH, {
       headers: {
         authorization: `Bearer ${token}`,
