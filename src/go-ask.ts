@@ -10,7 +10,7 @@ export interface Asked {
   readonly outcome: 'fetched' | 'kept' | 'would fetch' | 'failed';
   /** Bytes; 0 where nothing came. */
   readonly size: number;
-  /** Status of an answer that was no file. Absent: it was one, or there was no answer. */
+  /** Status of an answer that was no file; 403 for what the rule denies. Absent: it was one, or there was no answer. */
   readonly status?: number | undefined;
   /** The whole file, where it was wanted. */
   readonly text?: string | undefined;
@@ -25,6 +25,8 @@ export interface AskOptions extends CallOptions {
   readonly manifest: Manifest;
   readonly namespace: string;
   readonly key: string;
+  /** Whether a store has the body: a row may have outlived it. */
+  readonly isStored: (digest: string) => Promise<boolean>;
   /** True: `text` is wanted, also of what is kept. Absent: false. */
   readonly wantsText?: boolean | undefined;
 }
@@ -34,7 +36,7 @@ const MAX_TEXT = 16 * 1024 * 1024;
 /** As much as a person reads of a refusal. Bytes. */
 const MAX_REASON = 1_024;
 /** Longest time between a body's end and its row; only a far store with much to take needs it. Milliseconds. */
-const RECORD_MS = 600_000;
+const RECORD_MS = 300_000;
 /** A body that nobody wants to keep for so long is not being kept. Milliseconds. */
 const UNWANTED_MS = 3_000;
 const POLL_MS = 5;
@@ -55,7 +57,8 @@ export async function askFor(
     options.signal?.throwIfAborted();
     if (request.onlyIfCached && kindOf(error) === 'timeout')
       return { outcome: 'would fetch', size: 0 };
-    return failed(messageOf(error));
+    const status = kindOf(error) === 'forbidden' ? { status: 403 } : {};
+    return { ...failed(messageOf(error)), ...status };
   }
 }
 
@@ -65,6 +68,8 @@ async function ask(
   options: AskOptions,
 ): Promise<Asked> {
   const { signal, wantsText = false } = options;
+  const { manifest, namespace, key } = options;
+  const [before] = request.onlyIfCached ? [] : await manifest.lookup(namespace, key);
   const response = await protocol.handle(request, { signal });
   const { content, status, report } = response;
   if (content === undefined) return { ...failed(`status ${status}`), status };
@@ -83,7 +88,8 @@ async function ask(
   const read = { size, digest, ...(wantsText && { text }) };
   if (kept) return { outcome: 'kept', ...read };
   const sealed = (await content.sealedDigest) ?? digest;
-  const problem = report.stored === true ? await unrecorded(sealed, options) : NOT_KEPT;
+  const problem =
+    report.stored === true ? await unrecorded(sealed, before?.digest, options) : NOT_KEPT;
   if (problem !== undefined) return { ...read, ...failed(problem) };
   return { outcome: 'fetched', ...read, digest: sealed };
 }
@@ -114,13 +120,16 @@ async function readContent(
 // Absent: its row is durable. The protocol does not say when, so the manifest is asked.
 async function unrecorded(
   digest: string | undefined,
-  { manifest, namespace, key, signal }: AskOptions,
+  before: string | undefined,
+  { manifest, namespace, key, isStored, signal }: AskOptions,
 ): Promise<string | undefined> {
   const begun = performance.now();
   let wantedAt = begun;
   for (let pause = POLL_MS; ; pause = Math.min(2 * pause, MAX_POLL_MS)) {
     const [entry] = await manifest.lookup(namespace, key);
-    if (entry !== undefined && entry.jid > 0 && entry.digest === digest) return undefined;
+    const isRecorded = entry !== undefined && entry.jid > 0 && entry.digest === digest;
+    // A row that was there before says nothing of the body that just came.
+    if (isRecorded && (before !== digest || (await isStored(entry.digest)))) return undefined;
     const now = performance.now();
     if (digest !== undefined && (await manifest.isReferenced(digest))) wantedAt = now;
     if (now - wantedAt > UNWANTED_MS || now - begun > RECORD_MS) return NOT_KEPT;

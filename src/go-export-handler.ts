@@ -135,6 +135,9 @@ async function copy(
 ): Promise<ExportRow> {
   const { digest, size } = entry;
   const row = { module, version, file, path, size };
+  const coding = entry.headers.get('content-encoding') ?? 'identity';
+  if (coding !== 'identity')
+    return { ...row, outcome: 'failed', problem: `it is kept as ${coding}` };
   try {
     const open = async (): Promise<Body> => await openBody(backends, entry, signal);
     return { ...row, outcome: await folder.put({ path, digest, size, open }) };

@@ -6,7 +6,7 @@ import type { CallOptions } from './body.ts';
 import { codeOf, messageOf, ProxyError } from './errors.ts';
 import { ModuleFolderFetcher } from './fetchers/module-folder-fetcher.ts';
 import { type Asked, askFor } from './go-ask.ts';
-import { type GoParts, openGoRule, requestFor } from './go-rules.ts';
+import { type GoParts, isStoredIn, openGoRule, requestFor } from './go-rules.ts';
 import { DEFAULT_CONCURRENCY, type FillRow, type ImportInput } from './go-schemas.ts';
 import type { GoproxyFile } from './gomod/goproxy-folder.ts';
 import type { HashThread } from './gomod/hash-thread.ts';
@@ -60,6 +60,7 @@ export async function* importModules(
     const { path } = found;
     const asked = await askFor(protocol, requestFor(parts, rule.config, path, input.dryRun), {
       manifest: parts.manifest,
+      isStored: async (digest) => await isStoredIn(parts, digest),
       namespace: rule.namespace,
       key: path,
       signal,

@@ -1,7 +1,7 @@
 import type { CallOptions } from './body.ts';
 import { messageOf } from './errors.ts';
 import { type Asked, askFor } from './go-ask.ts';
-import { type GoParts, openGoRule, requestFor } from './go-rules.ts';
+import { type GoParts, isStoredIn, openGoRule, requestFor } from './go-rules.ts';
 import type { FillRow, PopulateGraph, PopulateInput } from './go-schemas.ts';
 import { type ModuleVersion, parseGoMod } from './gomod/go-mod-file.ts';
 import { goproxyPath } from './gomod/goproxy-path.ts';
@@ -25,7 +25,7 @@ type ModuleFile = 'info' | 'mod' | 'zip';
 
 const ALL: readonly ModuleFile[] = ['info', 'mod', 'zip'];
 const SMALL: readonly ModuleFile[] = ['info', 'mod'];
-/** Statuses of a lookup that say that the database does not, or must not, know the module. */
+/** Statuses that say of what a build can do without that it is not to be had. */
 const ABSENT: ReadonlySet<number> = new Set([403, 404, 410]);
 
 /**
@@ -49,6 +49,7 @@ export async function* populate(
   const fetch = async (job: Job, signal: AbortSignal): Promise<Asked> =>
     await askFor(protocol, requestFor(parts, rule.config, job.path, input.dryRun), {
       manifest: parts.manifest,
+      isStored: async (digest) => await isStoredIn(parts, digest),
       namespace: rule.namespace,
       key: job.path,
       wantsText: job.file === 'lookup' || (job.file === 'mod' && graph !== undefined),
@@ -69,7 +70,11 @@ export async function* populate(
         const full = job.file === 'tile' && isAbsent(asked) ? fullTileOf(job.path) : undefined;
         if (full !== undefined) plan.wantTile(full);
         for (const more of plan.take()) add(more);
-        return rowOf(job, { ...asked, problem }, plan.wanted);
+        // Many a go.mod file names versions that never were, where no build looks.
+        const isEdge = graph?.isEdge(job) === true;
+        if (isEdge && asked.problem === undefined) problem = undefined;
+        const isOptional = isEdge || job.file === 'lookup' || job.file === 'tile';
+        return rowOf(job, { ...asked, problem }, plan.wanted, isOptional);
       },
       options,
     );
@@ -161,8 +166,8 @@ function isAbsent({ status }: Asked): boolean {
   return status !== undefined && ABSENT.has(status);
 }
 
-function rowOf(job: Job, asked: Asked, wanted: number): FillRow {
-  const absent = (job.file === 'lookup' || job.file === 'tile') && isAbsent(asked);
+function rowOf(job: Job, asked: Asked, wanted: number, isOptional: boolean): FillRow {
+  const absent = isOptional && isAbsent(asked);
   const outcome = absent ? 'absent' : asked.problem === undefined ? asked.outcome : 'failed';
   const problem = absent ? undefined : asked.problem;
   return { ...job, outcome, size: asked.size, wanted, ...(problem !== undefined && { problem }) };

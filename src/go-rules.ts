@@ -11,6 +11,7 @@ import type { ProtocolRequest } from './protocol/protocol.ts';
 import { upstreamPath } from './protocol/route-table.ts';
 import type { BuiltRule } from './rule-set.ts';
 import type { Backend } from './storage/backend.ts';
+import { isDigest } from './storage/digest.ts';
 
 /** Name of the protocol whose rules these commands work on. */
 export const GO_PROTOCOL: string = 'go';
@@ -75,6 +76,14 @@ export async function openGoRule(parts: GoParts, name: string | undefined): Prom
       `rule ${config.name} is off: ${off ?? 'it is made by a plug-in'}`,
     );
   return { config, namespace: namespaceOf(config), protocol: rule.protocol };
+}
+
+/** Whether any store in use has a body. A store that cannot be asked has not. */
+export async function isStoredIn(parts: GoParts, digest: string): Promise<boolean> {
+  if (!isDigest(digest)) return false;
+  for (const [, backend] of await parts.backends())
+    if (await backend.stat(digest).catch(() => undefined)) return true;
+  return false;
 }
 
 /** A request of this node's own for one file; `path` is an escaped GOPROXY path without a leading slash. */

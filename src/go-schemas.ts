@@ -79,7 +79,7 @@ export interface FillRow {
   readonly file: 'info' | 'mod' | 'zip' | 'lookup' | 'tile';
   /** Escaped GOPROXY path, which is its key. */
   readonly path: string;
-  /** `absent`: the checksum database does not know it, which is no failure. */
+  /** `absent`: not to be had, and no build needs it: a lookup, or a version that only the edge of a module graph names. */
   readonly outcome: 'fetched' | 'kept' | 'would fetch' | 'absent' | 'failed';
   /** Bytes; 0 where nothing came. */
   readonly size: number;

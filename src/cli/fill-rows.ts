@@ -64,7 +64,7 @@ export class FillRows implements Disposable {
         ? [`${would} to be ${verb}`]
         : [`${fetched} ${verb} (${humanSize(this.#bytes)})`]),
       `${kept} kept already`,
-      ...(absent > 0 ? [`${absent} not in the checksum database`] : []),
+      ...(absent > 0 ? [`${absent} not there and not needed`] : []),
       `${failed} failed`,
     ];
     print(`${parts.join(', ')}${stopped ? '; stopped: run it again to go on' : ''}`);

@@ -74,6 +74,11 @@ export class ModuleGraph {
     return 'folder' in found.by ? undefined : found.by;
   }
 
+  /** True: only named at the edge of the graph, so that the go command never reads it. */
+  isEdge(version: ModuleVersion): boolean {
+    return this.#nodes.get(nameOf(version))?.depth === 0;
+  }
+
   #visit(wanted: ModuleVersion, depth: Depth, reached: ModuleVersion[]): void {
     if (this.#excluded.has(nameOf(wanted))) return;
     const { module, version } = wanted;

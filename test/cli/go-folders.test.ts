@@ -167,10 +167,15 @@ describe('caje export and import', function () {
     const { digest } = JSON.parse(
       (await full.run('ls', '--namespace', 'go', '--prefix', key, '--json')).stdout,
     ) as { digest: string };
-    await rm(join(full.dataDir, 'blobs', digest.slice(0, 2), digest));
+    const blob = join(full.dataDir, 'blobs', digest.slice(0, 2), digest);
+    await rm(blob);
     const result = await full.run('export', out, '--json', '--prefix', 'example.com/Teamwork');
     await registry.return();
-    await get(full, key);
+    await full.stop();
+    const healed = await full.run('populate', '--no-sumdb', 'example.com/Teamwork@v1.0.0');
+    expect(healed.stdout).to.match(/^1 fetched .*, 2 kept already, 0 failed\n$/);
+    expect((await readFile(blob)).length).to.be.above(100_000);
+    await full.restart();
     expect(result.code).to.equal(1);
     const failed = lines(result).filter((row) => (row as ExportRow).outcome === 'failed');
     expect(failed).to.have.length(1);

@@ -131,6 +131,24 @@ describe('caje populate', function () {
     );
   });
 
+  it('does without versions that never were where no build looks, but not without others', async () => {
+    registry.release('example.com/a', 'v1.1.0', {
+      mod: 'module example.com/a\ngo 1.24\nrequire example.com/never v0.0.0\n',
+    });
+    const names = (of: string): string =>
+      `module example.com/main\ngo 1.24\nrequire example.com/a v1.1.0\n${of}`;
+    const well = await populate([await write('well.mod', names('')), '--json', '--no-sumdb']);
+    expect([well.code, saidOf(rowsOf(well))]).to.deep.equal([
+      0,
+      [
+        ...expected('fetched', { 'example.com/a@v1.1.0': ALL }),
+        ...expected('absent', { 'example.com/never@v0.0.0': SMALL }),
+      ],
+    ]);
+    const needed = names('require example.com/never v0.0.0\n');
+    expect((await populate([await write('needed.mod', needed), '--no-sumdb'])).code).to.equal(1);
+  });
+
   it('takes replacements, folders and exclusions for what they are', async () => {
     await write(
       'local/go.mod',
