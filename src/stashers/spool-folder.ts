@@ -1,5 +1,5 @@
 import { mkdirSync, rmdirSync } from 'node:fs';
-import { type FileHandle, open, readdir, rm, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, readdir, rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf } from '../errors.ts';
 import { isProcessAlive, processIdentity } from '../process-identity.ts';
@@ -70,13 +70,26 @@ export class SpoolFolder {
   /** Removes what dead processes left. Gives the number of files. */
   async recover(): Promise<number> {
     let removed = 0;
-    const folders = await readdir(this.#root).catch(() => []);
-    for (const folder of folders) {
-      if (isProcessAlive(folder)) continue;
+    for (const folder of await this.#dead()) {
       removed += (await readdir(join(this.#root, folder)).catch(() => [])).length;
       await rm(join(this.#root, folder), { recursive: true, force: true });
     }
     return removed;
+  }
+
+  /** The files that `recover` would remove: their path below the spool and their bytes. */
+  async *leftovers(): AsyncGenerator<{ readonly name: string; readonly size: number }> {
+    for (const folder of await this.#dead()) {
+      for (const file of await readdir(join(this.#root, folder)).catch(() => [])) {
+        const stats = await lstat(join(this.#root, folder, file)).catch(() => undefined);
+        if (stats) yield { name: join(folder, file), size: stats.size };
+      }
+    }
+  }
+
+  async #dead(): Promise<readonly string[]> {
+    const folders = await readdir(this.#root).catch(() => []);
+    return folders.filter((folder) => !isProcessAlive(folder));
   }
 
   /** Removes this process's folder if it is empty. */

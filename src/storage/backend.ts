@@ -83,6 +83,39 @@ export interface Deleter {
 export interface Recoverer {
   /** Removes temporary files, staging keys and open uploads of processes that are gone, never a live one's. Gives how many. */
   recover(options?: CallOptions): Promise<number>;
+  /** The files and uploads among it, without touching them. Absent: they cannot be told beforehand. */
+  leftovers?(options?: CallOptions): AsyncIterable<Leftover>;
+}
+
+/** Something half-written that a process left when it died. */
+export interface Leftover {
+  /** As a person finds it, such as a path or key. */
+  readonly name: string;
+  /** Bytes; 0 where they are not known. */
+  readonly size: number;
+}
+
+/** How a body is read for upkeep. */
+export interface ScrubOptions extends CallOptions {
+  /** Waited for before each read, given its bytes, so that reading keeps within a rate. Absent: at once. */
+  readonly pace?: ((bytes: number) => Promise<void>) | undefined;
+}
+
+/** What upkeep found of a body. `absent`: it is not kept here, or what should hold it is gone. */
+export type ScrubVerdict = 'whole' | 'damaged' | 'absent';
+
+/** What a backend offers that looks after its bodies itself. */
+export interface Scrubbable {
+  /**
+   * Reads a body to its end against its digest, whatever `verify` says, and without that counting as a use. A damaged one is put
+   * aside, counted and logged as when a client meets it, so that a refill heals it. Throws `unavailable` where the store cannot
+   * be asked.
+   */
+  scrub(digest: Digest, options?: ScrubOptions): Promise<ScrubVerdict>;
+  /** Bodies that this node put aside because they are damaged, and that are never served; `modifiedAt` is when. */
+  quarantined(options?: CallOptions): AsyncIterable<Stat>;
+  /** Removes one of those for good. False: it was not there. */
+  release(digest: Digest, options?: CallOptions): Promise<boolean>;
 }
 
 /** What a backend can tell that several nodes with manifests of their own may share. */
@@ -112,4 +145,9 @@ export function isShared(backend: object): backend is Shared {
 /** Whether a backend leaves things behind that `recover` would remove. */
 export function isRecoverer(backend: object): backend is Recoverer {
   return 'recover' in backend && typeof backend.recover === 'function';
+}
+
+/** Whether a backend looks after its bodies itself; one that is made of others leaves it to them. */
+export function isScrubbable(backend: object): backend is Scrubbable {
+  return 'scrub' in backend && typeof backend.scrub === 'function';
 }

@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import type { Body } from '../body.ts';
 import { codeOf, ProxyError } from '../errors.ts';
 import { isProcessAlive, processIdentity } from '../process-identity.ts';
+import type { Leftover } from './backend.ts';
 import { type Digest, isDigest } from './digest.ts';
 import { FileSource } from './file-source.ts';
 
@@ -168,12 +169,20 @@ export class BlobFolder {
   /** Removes temporary files of processes that are gone; gives how many. */
   async sweep(): Promise<number> {
     let removed = 0;
-    for (const name of await namesIn(this.#temp)) {
-      if (isProcessAlive(name.slice(0, name.indexOf('.')))) continue;
-      await rm(join(this.#temp, name), { recursive: true, force: true });
+    for await (const { name } of this.leftovers()) {
+      await rm(join(this.root, name), { recursive: true, force: true });
       removed++;
     }
     return removed;
+  }
+
+  /** Temporary files of processes that are gone, by their path below the folder. */
+  async *leftovers(): AsyncGenerator<Leftover> {
+    for (const file of await namesIn(this.#temp)) {
+      if (isProcessAlive(file.slice(0, file.indexOf('.')))) continue;
+      const stats = await lstat(join(this.#temp, file)).catch(() => undefined);
+      if (stats) yield { name: join(TEMP_FOLDER, file), size: stats.size };
+    }
   }
 
   /** Every digest that has a file, folder by folder. */

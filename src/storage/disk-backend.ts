@@ -9,14 +9,19 @@ import type {
   DeleteOptions,
   Health,
   Incoming,
+  Leftover,
   Opened,
   Recoverer,
+  Scrubbable,
+  ScrubOptions,
+  ScrubVerdict,
   Sealed,
   Stat,
 } from './backend.ts';
 import { BlobFolder } from './blob-folder.ts';
 import type { BodyCache } from './body-cache.ts';
 import { blocksOfFile, type Digest } from './digest.ts';
+import { DiskUpkeep } from './disk-upkeep.ts';
 import { FreeSpace } from './free-space.ts';
 import { bytesOfIncoming, sealedOf } from './incoming-bytes.ts';
 import { KeyedLock } from './keyed-lock.ts';
@@ -43,7 +48,7 @@ export interface DiskBackendOptions {
 }
 
 /** Bodies in a folder of this machine, small ones in the node-local database. A body is on disk before its row. */
-export class DiskBackend implements Backend, Recoverer {
+export class DiskBackend implements Backend, Recoverer, Scrubbable {
   readonly name: string;
   readonly #folder: BlobFolder;
   readonly #options: DiskBackendOptions;
@@ -51,6 +56,7 @@ export class DiskBackend implements Backend, Recoverer {
   readonly #space: FreeSpace;
   readonly #gate: StoreGate;
   readonly #lock = new KeyedLock();
+  readonly #upkeep: DiskUpkeep;
   #refusedSize = 0;
 
   constructor(options: DiskBackendOptions) {
@@ -60,6 +66,7 @@ export class DiskBackend implements Backend, Recoverer {
     this.#folder = new BlobFolder(options.root);
     this.#space = new FreeSpace(options.root, options.keepFree, options.clock);
     this.#gate = new StoreGate(options.clock);
+    this.#upkeep = new DiskUpkeep({ ...options, folder: this.#folder, lock: this.#lock });
   }
 
   async stat(digest: Digest, { signal }: CallOptions = {}): Promise<Stat | undefined> {
@@ -74,14 +81,14 @@ export class DiskBackend implements Backend, Recoverer {
     checkSignal(options.signal, 'disk-backend.open');
     const row = this.#database.blob(this.name, digest);
     if (row === undefined) return undefined;
-    const source = row.place > 0 ? this.#smallSource(row) : await this.#fileSource(row);
+    const source = row.place > 0 ? this.#upkeep.smallSource(row) : await this.#fileSource(row);
     if (source === undefined) return undefined;
     const opened = await openVerified(
       {
         ...row,
         source,
         verify: this.#options.verify ?? true,
-        damaged: async (error) => await this.#discard(row, 'corrupt_blobs_total', error),
+        damaged: async (error) => await this.#upkeep.discard(row, 'corrupt_blobs_total', error),
       },
       options,
     );
@@ -136,6 +143,25 @@ export class DiskBackend implements Backend, Recoverer {
       if (count > 0) this.#options.metrics.count('recovered_total', 'blob', count);
       return count;
     });
+  }
+
+  async *leftovers(): AsyncIterable<Leftover> {
+    yield* this.#folder.leftovers();
+  }
+
+  async scrub(digest: Digest, options: ScrubOptions = {}): Promise<ScrubVerdict> {
+    checkSignal(options.signal, 'disk-backend.scrub');
+    const scrub = async (): Promise<ScrubVerdict> => await this.#upkeep.scrub(digest, options);
+    return await this.#translated('scrub', scrub);
+  }
+
+  async *quarantined(): AsyncIterable<Stat> {
+    yield* this.#upkeep.quarantine.list();
+  }
+
+  async release(digest: Digest): Promise<boolean> {
+    const remove = async (): Promise<boolean> => await this.#upkeep.quarantine.remove(digest);
+    return await this.#translated('release', remove);
   }
 
   async health(): Promise<Health> {
@@ -209,53 +235,16 @@ export class DiskBackend implements Backend, Recoverer {
     return false;
   }
 
-  #smallSource(row: BlobRow): BlockSource {
-    return {
-      read: async (): Promise<Buffer> => {
-        const body = this.#database.smallBody(row.place);
-        if (body?.length === row.size) return body;
-        throw new ProxyError(
-          'integrity',
-          'disk-backend.read',
-          `${row.digest} is not whole in the node database`,
-        );
-      },
-      close: async () => {},
-    };
-  }
-
   async #fileSource(row: BlobRow): Promise<BlockSource | undefined> {
     try {
       return await this.#folder.open(row.digest, row.size);
     } catch (error) {
-      if (codeOf(error) === 'ENOENT') await this.#discard(row, 'missing_blobs_total', error);
+      if (codeOf(error) === 'ENOENT') await this.#upkeep.discard(row, 'missing_blobs_total', error);
       else if (kindOf(error) === 'integrity')
-        await this.#discard(row, 'corrupt_blobs_total', error);
+        await this.#upkeep.discard(row, 'corrupt_blobs_total', error);
       else throw error;
       return undefined;
     }
-  }
-
-  async #discard(
-    row: BlobRow,
-    counter: 'corrupt_blobs_total' | 'missing_blobs_total',
-    error: unknown,
-  ): Promise<void> {
-    const { digest, modifiedAt } = row;
-    const { metrics, log, cache } = this.#options;
-    await this.#lock.run(digest, async () => {
-      try {
-        // Whoever came first has counted it; a later put may have healed it.
-        if (this.#database.blob(this.name, digest)?.modifiedAt !== modifiedAt) return;
-        metrics.count(counter);
-        log.warn({ digest, reason: messageOf(error) }, 'stored body is unusable and was removed');
-        cache?.delete(digest);
-        await this.#database.drop(this.name, digest, modifiedAt);
-        if (row.place === 0) await this.#folder.remove(digest);
-      } catch (cause) {
-        log.error({ digest, reason: messageOf(cause) }, 'unusable body could not be removed');
-      }
-    });
   }
 
   async #translated<T>(verb: string, call: () => Promise<T>): Promise<T> {

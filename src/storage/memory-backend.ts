@@ -1,12 +1,23 @@
 import { BLOCK_SIZE, type CallOptions, type OpenOptions } from '../body.ts';
 import type { Clock } from '../clock.ts';
-import { messageOf, ProxyError } from '../errors.ts';
+import { kindOf, messageOf, ProxyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import type { Backend, DeleteOptions, Health, Incoming, Opened, Stat } from './backend.ts';
+import type {
+  Backend,
+  DeleteOptions,
+  Health,
+  Incoming,
+  Opened,
+  Scrubbable,
+  ScrubOptions,
+  ScrubVerdict,
+  Stat,
+} from './backend.ts';
 import { blockCount, type Digest, isBlockIntact } from './digest.ts';
 import { sealedOf } from './incoming-bytes.ts';
-import { checkSignal, openVerified } from './verified-body.ts';
+import { scrubBody } from './scrub-body.ts';
+import { type BlockSource, checkSignal, openVerified } from './verified-body.ts';
 
 /** How a memory backend is made. */
 export interface MemoryBackendOptions {
@@ -25,7 +36,7 @@ interface Kept extends Stat {
 }
 
 /** Bodies in this process's memory, gone with it. */
-export class MemoryBackend implements Backend {
+export class MemoryBackend implements Backend, Scrubbable {
   readonly name: string;
   readonly #options: MemoryBackendOptions;
   readonly #kept = new Map<Digest, Kept>();
@@ -45,18 +56,9 @@ export class MemoryBackend implements Backend {
     checkSignal(options.signal, 'memory-backend.open');
     const kept = this.#kept.get(digest);
     if (kept === undefined) return undefined;
-    const { log, metrics, verify = true } = this.#options;
-    const source = {
-      read: async (index: number): Promise<Buffer> => kept.pieces[index] ?? Buffer.alloc(0),
-      close: async () => {},
-    };
-    const damaged = async (error: unknown): Promise<void> => {
-      if (this.#kept.get(digest) !== kept) return;
-      this.#kept.delete(digest);
-      metrics.count('corrupt_blobs_total');
-      log.warn({ digest, reason: messageOf(error) }, 'stored body is unusable and was removed');
-    };
-    return await openVerified({ ...kept, source, verify, damaged }, options);
+    const { verify = true } = this.#options;
+    const damaged = async (error: unknown): Promise<void> => this.#discard(kept, error);
+    return await openVerified({ ...kept, source: sourceOf(kept), verify, damaged }, options);
   }
 
   async put(incoming: Incoming, options: CallOptions = {}): Promise<Stat> {
@@ -91,6 +93,26 @@ export class MemoryBackend implements Backend {
     return this.#kept.delete(digest);
   }
 
+  async scrub(digest: Digest, options: ScrubOptions = {}): Promise<ScrubVerdict> {
+    const kept = this.#kept.get(digest);
+    if (kept === undefined) return 'absent';
+    try {
+      await scrubBody(kept, sourceOf(kept), options);
+      return 'whole';
+    } catch (error) {
+      if (kindOf(error) !== 'integrity') throw error;
+      this.#discard(kept, error);
+      return 'damaged';
+    }
+  }
+
+  /** None: memory that went wrong has nothing to show. */
+  async *quarantined(): AsyncIterable<Stat> {}
+
+  async release(): Promise<boolean> {
+    return false;
+  }
+
   async health(): Promise<Health> {
     return {};
   }
@@ -98,6 +120,24 @@ export class MemoryBackend implements Backend {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#kept.clear();
   }
+
+  #discard(kept: Kept, error: unknown): void {
+    const { digest } = kept;
+    if (this.#kept.get(digest) !== kept) return;
+    this.#kept.delete(digest);
+    this.#options.metrics.count('corrupt_blobs_total');
+    this.#options.log.warn(
+      { digest, backend: this.name, reason: messageOf(error) },
+      'stored body is unusable and was removed',
+    );
+  }
+}
+
+function sourceOf({ pieces }: Kept): BlockSource {
+  return {
+    read: async (index: number): Promise<Buffer> => pieces[index] ?? Buffer.alloc(0),
+    close: async () => {},
+  };
 }
 
 function toStat({ digest, size, modifiedAt }: Kept): Stat {

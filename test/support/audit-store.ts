@@ -75,7 +75,7 @@ export async function blobFiles(folder: string, problems: string[]): Promise<str
   const digests: string[] = [];
   for (const path of await filesBelow(folder)) {
     const [prefix = '', name = '', ...rest] = path.split('/');
-    if (prefix === 'tmp') continue;
+    if (prefix === 'tmp' || (prefix === 'quarantine' && isDigest(name))) continue;
     if (isDigest(name) && name.startsWith(prefix) && prefix.length === 2 && rest.length === 0) {
       digests.push(name);
     } else problems.push(`${join(folder, path)} is no blob`);

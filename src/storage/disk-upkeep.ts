@@ -1,0 +1,128 @@
+import { join } from 'node:path';
+import type { Clock } from '../clock.ts';
+import { codeOf, kindOf, messageOf, ProxyError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import type { ScrubOptions, ScrubVerdict } from './backend.ts';
+import type { BlobFolder } from './blob-folder.ts';
+import type { BodyCache } from './body-cache.ts';
+import type { Digest } from './digest.ts';
+import type { KeyedLock } from './keyed-lock.ts';
+import type { BlobRow, NodeDatabase } from './node-database.ts';
+import { QuarantineFolder } from './quarantine-folder.ts';
+import { scrubBody } from './scrub-body.ts';
+import type { BlockSource } from './verified-body.ts';
+
+/** Below a disk's folder: what it found damaged. */
+const QUARANTINE = 'quarantine';
+
+/** What a disk's upkeep works on. */
+export interface DiskUpkeepOptions {
+  /** The backend's. */
+  readonly name: string;
+  readonly folder: BlobFolder;
+  readonly database: NodeDatabase;
+  /** Held while a digest is written or removed. */
+  readonly lock: KeyedLock;
+  readonly cache?: BodyCache | undefined;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+/** What a disk does about bodies that are damaged or gone: finds them, counts them, puts them aside. */
+export class DiskUpkeep {
+  readonly quarantine: QuarantineFolder;
+  readonly #options: DiskUpkeepOptions;
+
+  constructor(options: DiskUpkeepOptions) {
+    this.#options = options;
+    this.quarantine = new QuarantineFolder(join(options.folder.root, QUARANTINE), options.clock);
+  }
+
+  /** As `Scrubbable.scrub`. */
+  async scrub(digest: Digest, options: ScrubOptions): Promise<ScrubVerdict> {
+    const { name, database, folder } = this.#options;
+    const row = database.blob(name, digest);
+    if (row === undefined) return 'absent';
+    try {
+      const source = row.place > 0 ? this.smallSource(row) : await folder.open(digest, row.size);
+      const blocks = await scrubBody(row, source, options);
+      // The body is right, so what is wrong is what was noted of it.
+      if (row.place === 0 && !blocks.equals(row.blocks)) await this.#correct(row, blocks);
+      return 'whole';
+    } catch (error) {
+      const isGone = codeOf(error) === 'ENOENT';
+      if (!isGone && kindOf(error) !== 'integrity') throw error;
+      // Removed or written anew while it was read: then this says nothing.
+      const isOther = database.blob(name, digest)?.modifiedAt !== row.modifiedAt;
+      await this.discard(row, isGone ? 'missing_blobs_total' : 'corrupt_blobs_total', error);
+      return isGone || isOther ? 'absent' : 'damaged';
+    }
+  }
+
+  /** Makes a body that cannot be used go away, once, whoever found it; a damaged one is put aside. Never rejects. */
+  async discard(
+    row: BlobRow,
+    counter: 'corrupt_blobs_total' | 'missing_blobs_total',
+    error: unknown,
+  ): Promise<void> {
+    const { digest, modifiedAt } = row;
+    const { name, metrics, log, cache, database, folder, lock } = this.#options;
+    await lock.run(digest, async () => {
+      try {
+        // Whoever came first has counted it; a later put may have healed it.
+        if (database.blob(name, digest)?.modifiedAt !== modifiedAt) return;
+        metrics.count(counter);
+        log.warn(
+          { digest, backend: name, reason: messageOf(error) },
+          'stored body is unusable and was removed',
+        );
+        cache?.delete(digest);
+        if (counter === 'corrupt_blobs_total') await this.#putAside(row);
+        await database.drop(name, digest, modifiedAt);
+        if (row.place === 0) await folder.remove(digest);
+      } catch (cause) {
+        log.error({ digest, reason: messageOf(cause) }, 'unusable body could not be removed');
+      }
+    });
+  }
+
+  /** A body that lies in the node database. */
+  smallSource(row: BlobRow): BlockSource {
+    return {
+      read: async (): Promise<Buffer> => {
+        const body = this.#options.database.smallBody(row.place);
+        if (body?.length === row.size) return body;
+        throw new ProxyError(
+          'integrity',
+          'disk-backend.read',
+          `${row.digest} is not whole in the node database`,
+        );
+      },
+      close: async () => {},
+    };
+  }
+
+  async #correct(row: BlobRow, blocks: Buffer): Promise<void> {
+    const { name, database, log, lock } = this.#options;
+    const { digest, size, modifiedAt } = row;
+    await lock.run(digest, async () => {
+      if (database.blob(name, digest)?.modifiedAt !== modifiedAt) return;
+      log.warn({ digest, backend: name }, 'block digests of a stored body were wrong: corrected');
+      await database.put(name, { digest, size, blocks, modifiedAt });
+    });
+  }
+
+  // For people to look at: a disk that cannot take it even so must not keep the damaged body in use.
+  async #putAside({ digest, place }: BlobRow): Promise<void> {
+    const { database, folder, log } = this.#options;
+    try {
+      const body = place > 0 ? database.smallBody(place) : undefined;
+      if (body !== undefined) await this.quarantine.write(digest, body);
+      else if (place === 0) await this.quarantine.take(digest, folder.pathOf(digest));
+    } catch (error) {
+      log.warn({ digest, reason: messageOf(error) }, 'unusable body could not be put aside');
+    }
+  }
+}
