@@ -4,6 +4,8 @@ import { didYouMean, listNames } from './config/suggest.ts';
 import { messageOf, ProxyError } from './errors.ts';
 import { createGoHandlers } from './go-handlers.ts';
 import type { GoParts } from './go-rules.ts';
+import { createHouseHandlers } from './house-handlers.ts';
+import type { HouseParts } from './house-parts.ts';
 import type { ControlHandler } from './http/control-socket.ts';
 import type { Manifest } from './manifest/manifest.ts';
 import type { Metrics } from './metrics.ts';
@@ -36,12 +38,15 @@ export interface OperatorParts {
   readonly nodeId: string;
   /** A rule in working order. Asked for by the commands that fetch or keep. */
   readonly build: GoParts['build'];
+  readonly spool: HouseParts['spool'];
+  /** Any configured store. Asked for by the commands that move whole stores. */
+  readonly storage: HouseParts['storage'];
 }
 
 /** Entries asked for at a time while a whole list is walked. */
 const PAGE = 500;
 
-/** The commands of the control socket by name: `ls`, `journal`, `purge`, `verify`, `stored`, `counters`, and those of Go modules. */
+/** The commands of the control socket by name: `ls`, `journal`, `purge`, `verify`, `stored`, `counters`, those of Go modules, and those that move house. */
 export function createControlHandlers(
   parts: OperatorParts,
 ): Readonly<Record<string, ControlHandler>> {
@@ -59,6 +64,7 @@ export function createControlHandlers(
     stored: async (input) => await countBodies(parts, input),
     counters: () => parts.metrics.snapshot(),
     ...createGoHandlers(parts),
+    ...createHouseHandlers(parts),
   };
 }
 

@@ -108,6 +108,8 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
         nodeId: identity.nodeId,
         hashThread: container.get(TOKENS.HashThread),
         build: async ({ name }) => ruleNamed(rules, name),
+        spool: folder,
+        storage: async (name) => await components.component<Backend>('backend', name),
       }),
       log,
     }),

@@ -72,6 +72,8 @@ export async function openOfflineNode(options: OfflineOptions): Promise<OfflineN
     nodeId: identity.nodeId,
     hashThread: container.get(TOKENS.HashThread),
     build,
+    spool: folder,
+    storage: async (name) => await components.component<Backend>('backend', name),
   });
   const rest = stack.move();
   return { handlers, [Symbol.asyncDispose]: async () => await rest.disposeAsync() };

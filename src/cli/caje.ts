@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { codeOf } from '../errors.ts';
 import { VERSION } from '../version.ts';
 import { addConfigCommands } from './config-commands.ts';
+import { addCopyCommand } from './copy-command.ts';
 import { addCountersCommand } from './counters-command.ts';
 import { addExportCommand } from './export-command.ts';
 import { addImportCommand } from './import-command.ts';
@@ -43,6 +44,7 @@ for (const add of [
   addPopulateCommand,
   addExportCommand,
   addImportCommand,
+  addCopyCommand,
   addCountersCommand,
   addSlowServerCommand,
 ]) {
