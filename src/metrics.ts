@@ -22,6 +22,7 @@ export type CounterName =
   | 'corrupt_blobs_total'
   | 'corrupt_rows_total'
   | 'missing_blobs_total'
+  | 'store_failures_total'
   | 'peer_mismatch_total'
   | 'pinned_mismatch_total'
   | 'put_aside_total'
@@ -64,6 +65,7 @@ export const COUNTERS: Readonly<Record<CounterName, string>> = {
   corrupt_blobs_total: 'stored bodies found to differ from their digest',
   corrupt_rows_total: 'manifest rows that failed their checksum',
   missing_blobs_total: 'manifest rows whose body was not there',
+  store_failures_total: 'calls that an S3 store refused or did not answer, by reason',
   peer_mismatch_total: 'peer bodies that differed from the digest sent along',
   pinned_mismatch_total: 'immutable resources that the upstream changed',
   put_aside_total: 'bodies passed on and not kept because their clients would refuse them',

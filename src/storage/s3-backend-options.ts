@@ -21,6 +21,8 @@ export interface S3BackendOptions extends S3ClientOptions {
   readonly metrics: Metrics;
   /** False: bytes leave unchecked. Absent: true. */
   readonly verify?: boolean | undefined;
-  /** Bytes that one copy on the server may have, at least 5 MiB. Absent: 512 MiB. */
+  /** Bytes that one copy on the server may have, at least 5 MiB. Absent: 512 MiB; S3 itself takes 5 GiB. */
   readonly copyLimit?: number | undefined;
+  /** Bytes that all bodies together may read ahead of their clients. Absent: 32 MiB. */
+  readonly readAhead?: number | undefined;
 }

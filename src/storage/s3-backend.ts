@@ -7,27 +7,23 @@ import type {
   Incoming,
   Opened,
   Recoverer,
-  Sealed,
   Shared,
   Stat,
 } from './backend.ts';
-import { type Digest, digestOf } from './digest.ts';
-import { bytesOfIncoming, sealedOf } from './incoming-bytes.ts';
+import type { Digest } from './digest.ts';
 import type { BlobRecord, NodeDatabase } from './node-database.ts';
 import type { S3BackendOptions } from './s3-backend-options.ts';
 import { S3BlockDigests } from './s3-block-digests.ts';
 import { S3Connection } from './s3-connection.ts';
+import { S3Health } from './s3-health.ts';
 import { S3Keys } from './s3-keys.ts';
 import { S3Objects } from './s3-objects.ts';
+import { S3Publisher } from './s3-publisher.ts';
+import { ReadAhead } from './s3-read-ahead.ts';
 import { recoverS3 } from './s3-recovery.ts';
 import { S3Source } from './s3-source.ts';
-import { checkContent, copyObject, PART_SIZE, PieceReader, uploadParts } from './s3-upload.ts';
 import { S3Uploads } from './s3-uploads.ts';
 import { checkRange, checkSignal, openVerified } from './verified-body.ts';
-
-/** One copy has to end within the idle limit, since some stores say nothing while they copy; S3 itself takes 5 GiB. */
-const COPY_LIMIT = 512 * 1024 * 1024;
-const HEALTH_LIMIT_MS = 900;
 
 /** Bodies in a bucket of S3 or of a compatible store. */
 export class S3Backend implements Backend, Recoverer, Shared {
@@ -39,17 +35,28 @@ export class S3Backend implements Backend, Recoverer, Shared {
   readonly #keys: S3Keys;
   readonly #blocks: S3BlockDigests;
   readonly #database: NodeDatabase;
-  #wellAt = Number.NEGATIVE_INFINITY;
+  readonly #publisher: S3Publisher;
+  readonly #health: S3Health;
+  readonly #ahead: ReadAhead;
 
   constructor(options: S3BackendOptions) {
     this.name = options.name;
     this.#options = options;
-    this.#connection = new S3Connection(options, options.clock);
-    this.#objects = new S3Objects(this.#connection);
-    this.#uploads = new S3Uploads(this.#connection);
-    this.#keys = new S3Keys(options.prefix ?? '', options.nodeId);
-    this.#blocks = new S3BlockDigests(this.#objects, this.#keys);
-    this.#database = options.database;
+    const { clock, metrics, database } = options;
+    const connection = new S3Connection(options, clock, metrics);
+    const objects = new S3Objects(connection);
+    const uploads = new S3Uploads(connection);
+    const keys = new S3Keys(options.prefix ?? '', options.nodeId);
+    const blocks = new S3BlockDigests(objects, keys);
+    this.#connection = connection;
+    this.#objects = objects;
+    this.#uploads = uploads;
+    this.#keys = keys;
+    this.#blocks = blocks;
+    this.#database = database;
+    this.#publisher = new S3Publisher({ objects, uploads, keys, blocks, backend: options });
+    this.#health = new S3Health({ connection, objects, keys, clock });
+    this.#ahead = new ReadAhead(options.readAhead);
   }
 
   async stat(digest: Digest, options: CallOptions = {}): Promise<Stat | undefined> {
@@ -69,7 +76,10 @@ export class S3Backend implements Backend, Recoverer, Shared {
     const source = new S3Source(this.#objects, {
       key,
       size: record.size,
+      start: range?.start ?? 0,
       end: range?.end ?? record.size - 1,
+      ahead: this.#ahead,
+      idleMs: this.#connection.limits.idleMs,
       signal,
     });
     const damaged = async (error: unknown): Promise<void> => await this.#discard(digest, error);
@@ -89,32 +99,7 @@ export class S3Backend implements Backend, Recoverer, Shared {
 
   async put(incoming: Incoming, options: CallOptions = {}): Promise<Stat> {
     checkSignal(options.signal, 's3-backend.put');
-    const { expectedSize } = incoming;
-    if (expectedSize !== undefined && expectedSize <= PART_SIZE) {
-      const sealed = await sealedOf(incoming, 's3-backend.put', options);
-      return await this.#putWhole(
-        sealed,
-        await bytesOfIncoming(incoming, sealed, options),
-        options,
-      );
-    }
-    const body = incoming.open(options);
-    try {
-      const pieces = new PieceReader(body as AsyncIterable<Buffer>);
-      const first = await pieces.next(PART_SIZE);
-      const second = first.length < PART_SIZE ? Buffer.alloc(0) : await pieces.next(PART_SIZE);
-      if (second.length > 0)
-        return await this.#putParts(incoming, [first, second], pieces, options);
-      const sealed = await sealedOf(incoming, 's3-backend.put', options);
-      checkContent(sealed, first.length, digestOf(first));
-      return await this.#putWhole(sealed, first, options);
-    } catch (error) {
-      throw kindOf(error) === 'aborted' && !(error instanceof ProxyError)
-        ? new ProxyError('aborted', 's3-backend.put', 'the caller gave up', { cause: error })
-        : error;
-    } finally {
-      body.destroy();
-    }
+    return await this.#publisher.put(incoming, options);
   }
 
   async *list(after?: Digest, options: CallOptions = {}): AsyncIterable<Stat> {
@@ -144,87 +129,31 @@ export class S3Backend implements Backend, Recoverer, Shared {
     return found !== undefined;
   }
 
-  /** Ends uploads and removes staging objects of processes of this node that are gone. */
+  /**
+   * Ends uploads and removes staging objects of processes of this node that are gone, and of other nodes' what stood
+   * still for a day.
+   */
   async recover(options: CallOptions = {}): Promise<number> {
     const { clock, metrics } = this.#options;
-    const count = await recoverS3(this.#objects, this.#uploads, this.#keys, clock, options);
+    const count = await recoverS3(
+      {
+        objects: this.#objects,
+        uploads: this.#uploads,
+        keys: this.#keys,
+        now: () => clock.now() + this.#connection.clockOffset,
+      },
+      options,
+    );
     if (count > 0) metrics.count('recovered_total', 'staging', count);
     return count;
   }
 
   async health(): Promise<Health> {
-    const now = this.#options.clock.monotonic();
-    const { problem, mayProbe } = this.#connection;
-    if (!mayProbe || (problem === undefined && now - this.#wellAt < HEALTH_LIMIT_MS))
-      return { problem };
-    try {
-      await this.#objects.check(this.#keys.bodies, HEALTH_LIMIT_MS);
-      this.#wellAt = now;
-      // A store may be readable and still refuse writes.
-      return this.#connection.problem === undefined ? {} : { problem: this.#connection.problem };
-    } catch (error) {
-      return { problem: messageOf(error) };
-    }
+    return await this.#health.look();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#connection.destroy();
-  }
-
-  async #putWhole(sealed: Sealed, bytes: Buffer, options: CallOptions): Promise<Stat> {
-    const { digest } = sealed;
-    await this.#blocks.put(sealed, options);
-    const isOurs = await this.#objects.put(this.#keys.body(digest), bytes, true, options);
-    this.#options.cache?.set(digest, bytes);
-    return await this.#remember(sealed, !isOurs);
-  }
-
-  async #putParts(
-    incoming: Incoming,
-    [first, second]: [Buffer, Buffer],
-    pieces: PieceReader,
-    options: CallOptions,
-  ): Promise<Stat> {
-    const key = this.#keys.newStaging();
-    const id = await this.#uploads.begin(key, options);
-    let progress: 'sending' | 'completing' | 'complete' = 'sending';
-    try {
-      const uploaded = await uploadParts(
-        this.#uploads,
-        { key, id },
-        [first, second],
-        pieces,
-        options,
-      );
-      const sealed = await sealedOf(incoming, 's3-backend.put', options);
-      const { digest, size } = sealed;
-      checkContent(sealed, uploaded.size, uploaded.digest);
-      if ((await this.stat(digest, options))?.size === size)
-        return await this.#remember(sealed, true);
-      // A call that fails may still have been carried out.
-      progress = 'completing';
-      await this.#uploads.complete(key, id, uploaded.parts, options);
-      progress = 'complete';
-      await this.#blocks.put(sealed, options);
-      const limit = this.#options.copyLimit ?? COPY_LIMIT;
-      await copyObject(
-        this.#objects,
-        this.#uploads,
-        { from: key, to: this.#keys.body(digest), size, limit },
-        options,
-      );
-      return await this.#remember(sealed, false);
-    } finally {
-      // What cannot be removed now is removed by the next start.
-      if (progress !== 'complete') await this.#uploads.abort(key, id).catch(() => undefined);
-      if (progress !== 'sending') await this.#objects.deleteStaged(key).catch(() => undefined);
-    }
-  }
-
-  async #remember({ digest, size, blocks }: Sealed, isForeign: boolean): Promise<Stat> {
-    const modifiedAt = this.#options.clock.now();
-    await this.#note({ digest, size, blocks, modifiedAt, isForeign });
-    return { digest, size, modifiedAt };
   }
 
   /** Size and block digests of a body that this node has not seen yet. */

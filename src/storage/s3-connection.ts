@@ -1,78 +1,126 @@
-import type { S3Client } from '@aws-sdk/client-s3';
+import type { S3Client, ServerSideEncryption, StorageClass } from '@aws-sdk/client-s3';
 import type { CallOptions } from '../body.ts';
 import type { Clock } from '../clock.ts';
 import { kindOf, ProxyError } from '../errors.ts';
-import { createS3Client, isRefusal, type S3ClientOptions, s3Error, statusOf } from './s3-client.ts';
+import type { Metrics } from '../metrics.ts';
+import { createS3Client, S3_LIMITS, type S3ClientOptions, type S3Limits } from './s3-client.ts';
+import { isLasting, isRefusal, reasonOf, type S3Right, s3Error, whereOf } from './s3-errors.ts';
 import { StoreGate } from './store-gate.ts';
 
 /** One call of the SDK, given what it may be told beside its input. */
-type Send<T> = (options: object) => Promise<T>;
+type Send<T> = (client: S3Client, options: object) => Promise<T>;
+
+/** A call: what it needs and how long it may take. */
+export interface S3Call extends CallOptions {
+  /** Such as `put`. */
+  readonly verb: string;
+  readonly right: S3Right;
+  /** Bytes that are sent with it. Absent: hardly any. */
+  readonly bytes?: number | undefined;
+  /** Milliseconds. Absent: the limit of an answer, and more for bytes that are sent. */
+  readonly limitMs?: number | undefined;
+  /** True: the store works on it for as long as a copy may take. */
+  readonly isCopy?: boolean | undefined;
+}
+
+/** A link slower than this, in bytes per millisecond, is none to keep bodies over. */
+const SLOWEST = 128;
 
 /**
- * How a bucket is asked: errors come in caje's words; while the store fails it is left alone but for one call a second;
- * one that only refuses writes (full, not allowed) is still read.
+ * How a bucket is asked: errors come in caje's words, and each call ends within its limit, tries included. While the store
+ * fails it is left alone but for one call a second; one that refuses a right (full, not allowed) is still used for the others.
  */
 export class S3Connection {
   readonly options: S3ClientOptions;
-  readonly client: S3Client;
   readonly bucket: string;
-  readonly #gate: StoreGate;
-  readonly #writes: StoreGate;
+  readonly limits: S3Limits;
+  readonly #client: S3Client;
+  readonly #metrics: Metrics | undefined;
+  readonly #outage: StoreGate;
+  readonly #refusals: Readonly<Record<S3Right, StoreGate>>;
+  #patient: S3Client | undefined;
 
-  constructor(options: S3ClientOptions, clock: Clock) {
+  constructor(options: S3ClientOptions, clock: Clock, metrics?: Metrics) {
     this.options = options;
-    this.client = createS3Client(options);
     this.bucket = options.bucket;
-    this.#gate = new StoreGate(clock);
-    this.#writes = new StoreGate(clock);
+    this.limits = options.limits ?? S3_LIMITS;
+    this.#client = createS3Client(options);
+    this.#metrics = metrics;
+    this.#outage = new StoreGate(clock);
+    this.#refusals = {
+      read: new StoreGate(clock),
+      write: new StoreGate(clock),
+      list: new StoreGate(clock),
+      delete: new StoreGate(clock),
+    };
   }
 
   /** What the store failed with last. Absent: it works, as far as known. */
   get problem(): string | undefined {
-    return this.#gate.problem ?? this.#writes.problem;
+    const refused = Object.values(this.#refusals).find(({ problem }) => problem !== undefined);
+    return this.#outage.problem ?? refused?.problem;
   }
 
   /** Whether a call would reach the store now although it may be failing. */
   get mayProbe(): boolean {
-    return this.#gate.mayProbe;
+    return this.#outage.problem === undefined || this.#outage.mayProbe;
   }
 
-  /** A call that changes no body. */
-  async read<T>(verb: string, send: Send<T>, options: CallOptions): Promise<T> {
-    const call = async (): Promise<T> => await this.ask(verb, send, options);
-    return await this.#gate.run(`s3.${verb}`, call, (error) => statusOf(error) !== 400);
+  /** Whether the store refused this when it was last asked for it. */
+  refuses(right: S3Right): boolean {
+    return this.#refusals[right].problem !== undefined;
   }
 
-  /** A call that adds to the store. */
-  async write<T>(verb: string, send: Send<T>, options: CallOptions): Promise<T> {
-    const call = async (): Promise<T> => await this.ask(verb, send, options);
-    return await this.#writes.run(
-      `s3.${verb}`,
-      async () => await this.#gate.run(`s3.${verb}`, call, (error) => !isRefusal(error)),
-      (error) => isRefusal(error) && statusOf(error) !== 400,
+  /** Milliseconds that the store's clock is ahead of this machine's, as far as its answers told. */
+  get clockOffset(): number {
+    return this.#client.config.systemClockOffset;
+  }
+
+  /** Sends a call unless the store is known to fail, or to refuse it. */
+  async call<T>(call: S3Call, send: Send<T>): Promise<T> {
+    const op = `s3.${call.verb}`;
+    const ask = async (): Promise<T> => await this.ask(call, send);
+    return await this.#refusals[call.right].run(
+      op,
+      async () => await this.#outage.run(op, ask, (error) => !isRefusal(error)),
+      isLasting,
     );
   }
 
   /** A call that is made even of a store that fails. */
-  async ask<T>(verb: string, send: Send<T>, { signal }: CallOptions): Promise<T> {
+  async ask<T>(call: S3Call, send: Send<T>): Promise<T> {
+    const op = `s3.${call.verb}`;
+    const { signal, right, isCopy } = call;
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), this.#limitOf(call));
+    const abortSignal = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]);
     try {
-      return await send(signal === undefined ? {} : { abortSignal: signal });
+      return await send(isCopy === true ? this.#patientClient : this.#client, { abortSignal });
     } catch (error) {
-      throw s3Error(`s3.${verb}`, this.options, error);
+      const isLate = late.signal.aborted && signal?.aborted !== true;
+      const failure = isLate
+        ? new ProxyError('unavailable', op, `S3 at ${whereOf(this.options)}: does not answer`)
+        : s3Error(op, this.options, error, right);
+      if (failure.kind === 'unavailable')
+        this.#metrics?.count('store_failures_total', isLate ? 'silent' : reasonOf(error));
+      throw failure;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
-  /** As `read`, but a store that says nothing within `limitMs` fails. */
-  async readWithin<T>(verb: string, send: Send<T>, limitMs: number): Promise<T> {
-    try {
-      return await this.read(verb, send, { signal: AbortSignal.timeout(limitMs) });
-    } catch (error) {
-      if (kindOf(error) !== 'aborted') throw error;
-      const where = this.options.endpoint ?? `AWS ${this.options.region}`;
-      const silent = new ProxyError('unavailable', `s3.${verb}`, `S3 at ${where} does not answer`);
-      this.#gate.fail(silent);
-      throw silent;
-    }
+  /** How what is written is to be encrypted and, for a body, where it is to lie. */
+  placement(isBody: boolean): {
+    ServerSideEncryption?: ServerSideEncryption;
+    SSEKMSKeyId?: string;
+    StorageClass?: StorageClass;
+  } {
+    const { sse, sseKeyId, storageClass } = this.options;
+    return {
+      ...(sse !== undefined && { ServerSideEncryption: sse }),
+      ...(sseKeyId !== undefined && { SSEKMSKeyId: sseKeyId }),
+      ...(isBody && storageClass !== undefined && { StorageClass: storageClass as StorageClass }),
+    };
   }
 
   /** Names an object as the source of a copy. */
@@ -81,7 +129,20 @@ export class S3Connection {
   }
 
   destroy(): void {
-    this.client.destroy();
+    this.#client.destroy();
+    this.#patient?.destroy();
+  }
+
+  get #patientClient(): S3Client {
+    this.#patient ??= createS3Client(this.options, true);
+    return this.#patient;
+  }
+
+  #limitOf({ limitMs, isCopy, bytes }: S3Call): number {
+    const { answerMs, idleMs, copyMs } = this.limits;
+    if (limitMs !== undefined) return limitMs;
+    if (isCopy === true) return copyMs;
+    return bytes === undefined ? answerMs : idleMs + Math.ceil(bytes / SLOWEST);
   }
 }
 

@@ -2,19 +2,33 @@ import { randomUUID } from 'node:crypto';
 import { processIdentity } from '../process-identity.ts';
 import { type Digest, isDigest } from './digest.ts';
 
+/** What a key below `staging/` tells of who made it. */
+export interface S3Staging {
+  /** Name of the node. */
+  readonly node: string;
+  /** Absent: it is not of one process, such as what health writes. */
+  readonly process?: string | undefined;
+  /** Absent: an upload. Else nothing lies there but the word that the process copies to this body's key. */
+  readonly copies?: Digest | undefined;
+}
+
+const STAGING =
+  /^(caje-[0-9a-f]{16})\.(?:probe|(\d+-\d+-[0-9a-f]+)\/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:\.([0-9a-f]{64}))?)$/;
+
 /**
  * Names of objects in a bucket; no key is a folder of another, so that stores on a file system take them.
  * `<prefix>sha256/<two>/<digest>` holds a body, `….blocks` beside it its block digests, `<prefix>staging/…` uploads under way.
  */
 export class S3Keys {
+  /** This node's name. */
+  readonly node: string;
   readonly #prefix: string;
-  readonly #host: string;
 
-  /** `host` tells this node's uploads from those of others in the same bucket. */
-  constructor(prefix: string, host: string) {
+  /** `node` tells this node's uploads from those of others in the same bucket. */
+  constructor(prefix: string, node: string) {
     const bare = prefix.replace(/^\/+|\/+$/g, '');
     this.#prefix = bare === '' ? '' : `${bare}/`;
-    this.#host = host;
+    this.node = node;
   }
 
   /** What all bodies begin with. */
@@ -22,9 +36,14 @@ export class S3Keys {
     return `${this.#prefix}sha256/`;
   }
 
-  /** What uploads of this node begin with, whichever process made them. */
+  /** What uploads of all nodes begin with. */
   get staging(): string {
-    return `${this.#prefix}staging/${this.#host}.`;
+    return `${this.#prefix}staging/`;
+  }
+
+  /** What health writes, to see whether it may. */
+  get probe(): string {
+    return `${this.staging}${this.node}.probe`;
   }
 
   body(digest: Digest): string {
@@ -37,12 +56,21 @@ export class S3Keys {
 
   /** A key that nobody else uses. */
   newStaging(): string {
-    return `${this.staging}${processIdentity()}/${randomUUID()}`;
+    return `${this.staging}${this.node}.${processIdentity()}/${randomUUID()}`;
   }
 
-  /** Which process made a staging key of this node. */
-  ownerOf(staging: string): string {
-    return staging.slice(this.staging.length).split('/', 1)[0] ?? '';
+  /** Says, for as long as it is there, that this process copies to a body's key in parts. */
+  newCopyMark(digest: Digest): string {
+    return `${this.newStaging()}.${digest}`;
+  }
+
+  /** Who made a key below `staging`. Absent: it is none of ours, and is left alone. */
+  stagingOf(key: string): S3Staging | undefined {
+    if (!key.startsWith(this.staging)) return undefined;
+    const match = STAGING.exec(key.slice(this.staging.length));
+    if (match === null) return undefined;
+    const [, node = '', process, copies] = match;
+    return { node, process, copies: copies !== undefined && isDigest(copies) ? copies : undefined };
   }
 
   /** The digest of a body's key. Absent: the key is another object's. */

@@ -9,8 +9,8 @@ import {
 } from '@aws-sdk/client-s3';
 import type { ByteRange, CallOptions } from '../body.ts';
 import { ProxyError } from '../errors.ts';
-import { statusOf } from './s3-client.ts';
 import { orAbsent, type S3Connection } from './s3-connection.ts';
+import { attemptsOf, statusOf } from './s3-errors.ts';
 
 /** What is known of an object. */
 export interface S3Object {
@@ -40,19 +40,24 @@ export class S3Objects {
 
   /** Asks the store for the least it can say. Throws `unavailable` when it does not answer within `limitMs`. */
   async check(prefix: string, limitMs: number): Promise<void> {
-    const input = { Bucket: this.#to.bucket, Prefix: prefix, MaxKeys: 1 };
-    await this.#to.readWithin(
-      'check',
-      (o) => this.#to.client.send(new ListObjectsV2Command(input), o),
-      limitMs,
+    const command = new ListObjectsV2Command({
+      Bucket: this.#to.bucket,
+      Prefix: prefix,
+      MaxKeys: 1,
+    });
+    await this.#to.call({ verb: 'check', right: 'list', limitMs }, (client, o) =>
+      client.send(command, o),
     );
   }
 
   /** Absent: no such object. */
-  async head(key: string, options: CallOptions): Promise<S3Object | undefined> {
-    const send = (o: object) =>
-      this.#to.client.send(new HeadObjectCommand({ Bucket: this.#to.bucket, Key: key }), o);
-    const found = await orAbsent(this.#to.read('head', send, options));
+  async head(key: string, { signal }: CallOptions): Promise<S3Object | undefined> {
+    const command = new HeadObjectCommand({ Bucket: this.#to.bucket, Key: key });
+    const found = await orAbsent(
+      this.#to.call({ verb: 'head', right: 'read', signal }, (client, o) =>
+        client.send(command, o),
+      ),
+    );
     return (
       found && {
         key,
@@ -67,11 +72,13 @@ export class S3Objects {
     key: string,
     range: ByteRange | undefined,
     size: number | undefined,
-    options: CallOptions,
+    { signal }: CallOptions,
   ): Promise<Readable> {
     const Range = range && `bytes=${range.start}-${range.end}`;
     const command = new GetObjectCommand({ Bucket: this.#to.bucket, Key: key, Range });
-    const found = await this.#to.read('get', (o) => this.#to.client.send(command, o), options);
+    const found = await this.#to.call({ verb: 'get', right: 'read', signal }, (client, o) =>
+      client.send(command, o),
+    );
     const body = found.Body as Readable;
     const expected = range && `bytes ${range.start}-${range.end}/${size}`;
     if (expected === undefined || found.ContentRange === expected) return body;
@@ -80,25 +87,33 @@ export class S3Objects {
     throw new ProxyError('integrity', 's3-objects.get', `${key}: got ${got} for ${expected}`);
   }
 
-  /** Writes an object. With `ifAbsent` one that is there already stays, which is no failure; false then. */
+  /**
+   * Writes an object. `ifAbsent`: it is a body, and one that is there already stays, which is no failure; false then.
+   * A try that went unanswered may have been carried out: what the next one finds is taken for its own.
+   */
   async put(
     key: string,
     bytes: Uint8Array,
     ifAbsent: boolean,
-    options: CallOptions,
+    { signal }: CallOptions,
   ): Promise<boolean> {
-    const input = { Bucket: this.#to.bucket, Key: key, Body: bytes, ContentLength: bytes.length };
-    const send = (condition: object) =>
-      this.#to.write(
-        'put',
-        (o) => this.#to.client.send(new PutObjectCommand({ ...input, ...condition }), o),
-        options,
+    const input = {
+      Bucket: this.#to.bucket,
+      Key: key,
+      Body: bytes,
+      ContentLength: bytes.length,
+      ...this.#to.placement(ifAbsent),
+    };
+    const call = { verb: 'put', right: 'write', bytes: bytes.length, signal } as const;
+    const send = async (condition: object) =>
+      await this.#to.call(call, (client, o) =>
+        client.send(new PutObjectCommand({ ...input, ...condition }), o),
       );
     try {
       await send(ifAbsent ? { IfNoneMatch: '*' } : {});
     } catch (error) {
       const status = statusOf(error);
-      if (ifAbsent && status === 412) return false;
+      if (ifAbsent && status === 412) return attemptsOf(error) > 1;
       // 501: the store does not know the condition; 409: another put of the same bytes was under way.
       if (!ifAbsent || (status !== 501 && status !== 409)) throw error;
       await send({});
@@ -107,17 +122,21 @@ export class S3Objects {
   }
 
   /** Also when there is no such object. */
-  async delete(key: string, options: CallOptions = {}): Promise<void> {
+  async delete(key: string, { signal }: CallOptions = {}): Promise<void> {
     const command = new DeleteObjectCommand({ Bucket: this.#to.bucket, Key: key });
-    await orAbsent(this.#to.read('delete', (o) => this.#to.client.send(command, o), options));
+    await orAbsent(
+      this.#to.call({ verb: 'delete', right: 'delete', signal }, (client, o) =>
+        client.send(command, o),
+      ),
+    );
   }
 
-  /** Objects whose key begins with `prefix`, in order, after `after` or where the page before ended. */
+  /** One page of objects whose key begins with `prefix`, in order, after `after` or where the page before ended. */
   async page(
     prefix: string,
     after: string | undefined,
     token: string | undefined,
-    options: CallOptions,
+    { signal }: CallOptions,
   ): Promise<S3Page> {
     const command = new ListObjectsV2Command({
       Bucket: this.#to.bucket,
@@ -125,7 +144,9 @@ export class S3Objects {
       MaxKeys: PAGE,
       ...(token === undefined ? { StartAfter: after } : { ContinuationToken: token }),
     });
-    const found = await this.#to.read('list', (o) => this.#to.client.send(command, o), options);
+    const found = await this.#to.call({ verb: 'list', right: 'list', signal }, (client, o) =>
+      client.send(command, o),
+    );
     const objects = (found.Contents ?? []).map(({ Key = '', Size = 0, LastModified }) => ({
       key: Key,
       size: Size,
@@ -134,19 +155,34 @@ export class S3Objects {
     return { objects, next: found.IsTruncated === true ? found.NextContinuationToken : undefined };
   }
 
-  /** A server-side copy within the bucket, in one call. */
-  async copy(from: string, to: string, options: CallOptions): Promise<void> {
+  /** Every object whose key begins with `prefix`, in order. */
+  async *all(prefix: string, options: CallOptions): AsyncGenerator<S3Object> {
+    let token: string | undefined;
+    do {
+      const page = await this.page(prefix, undefined, token, options);
+      yield* page.objects;
+      token = page.next;
+    } while (token !== undefined);
+  }
+
+  /** A server-side copy of a body within the bucket, in one call. */
+  async copy(from: string, to: string, { signal }: CallOptions): Promise<void> {
     const command = new CopyObjectCommand({
       Bucket: this.#to.bucket,
       Key: to,
       CopySource: this.#to.source(from),
+      ...this.#to.placement(true),
     });
-    await this.#to.write('copy', (o) => this.#to.client.send(command, o), options);
+    await this.#to.call({ verb: 'copy', right: 'write', isCopy: true, signal }, (client, o) =>
+      client.send(command, o),
+    );
   }
 
   /** As `delete`, of a staging object; asked even of a store that fails. */
   async deleteStaged(key: string): Promise<void> {
     const command = new DeleteObjectCommand({ Bucket: this.#to.bucket, Key: key });
-    await orAbsent(this.#to.ask('delete', (o) => this.#to.client.send(command, o), {}));
+    await orAbsent(
+      this.#to.ask({ verb: 'delete', right: 'delete' }, (client, o) => client.send(command, o)),
+    );
   }
 }

@@ -14,6 +14,8 @@ const GROWN_PART_SIZE = 64 * MIB;
 const MAX_PARTS = 10_000;
 /** Parts on their way at once; with the one being filled it bounds the memory of an upload. */
 const PARALLEL = 2;
+/** Copies on the server at once, of one body. */
+const PARALLEL_COPIES = 4;
 
 /** What was uploaded. */
 export interface Uploaded {
@@ -31,6 +33,22 @@ export class PieceReader {
 
   constructor(body: AsyncIterable<Buffer>) {
     this.#chunks = body[Symbol.asyncIterator]();
+  }
+
+  /** The next bytes, as many as `into` takes; fewer only at the end, none after it. They lie in it until it is used again. */
+  async fill(into: Buffer): Promise<Buffer> {
+    let length = 0;
+    while (length < into.length) {
+      if (this.#rest.length === 0) {
+        const next = await this.#chunks.next();
+        if (next.done === true) break;
+        this.#rest = next.value;
+      }
+      const copied = this.#rest.copy(into, length);
+      this.#rest = this.#rest.subarray(copied);
+      length += copied;
+    }
+    return into.subarray(0, length);
   }
 
   /** The next `size` bytes; fewer only at the end, none after it. */
@@ -68,8 +86,15 @@ export async function uploadParts(
   const options = {
     signal: signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]),
   };
-  const next = async (number: number): Promise<Buffer> =>
-    read[number - 1] ?? (await pieces.next(number < GROWN_FROM ? PART_SIZE : GROWN_PART_SIZE));
+  // Parts are filled into the same few buffers again and again: fresh ones would outrun the garbage collector.
+  const spare: Buffer[] = [];
+  const next = async (number: number): Promise<Buffer> => {
+    const known = read[number - 1];
+    if (known !== undefined) return known;
+    const length = number < GROWN_FROM ? PART_SIZE : GROWN_PART_SIZE;
+    const buffer = spare.pop();
+    return await pieces.fill(buffer?.length === length ? buffer : Buffer.allocUnsafeSlow(length));
+  };
   let size = 0;
   try {
     for (let number = 1; ; number++) {
@@ -82,6 +107,7 @@ export async function uploadParts(
       const sent = uploads.send(to.key, to.id, number, piece, options).then((part) => {
         parts[number - 1] = part;
         underway.delete(sent);
+        if (spare.length < PARALLEL) spare.push(piece);
       });
       underway.add(sent);
       sent.catch(() => undefined);
@@ -96,31 +122,59 @@ export async function uploadParts(
   }
 }
 
-/** Copies an object within the bucket on the server, in ranges of at most `limit` bytes if it is larger than that. */
+/** A copy of a body within the bucket. */
+export interface S3Copy {
+  readonly from: string;
+  readonly to: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Bytes that one call may copy. */
+  readonly limit: number;
+  /** Set before and removed after a copy in parts. */
+  readonly mark: string;
+}
+
+/** Copies an object to a body's key on the server, in ranges of at most `limit` bytes if it is larger than that. */
 export async function copyObject(
   objects: S3Objects,
   uploads: S3Uploads,
-  copy: {
-    readonly from: string;
-    readonly to: string;
-    readonly size: number;
-    readonly limit: number;
-  },
-  options: CallOptions,
+  { from, to, size, limit, mark }: S3Copy,
+  { signal }: CallOptions,
 ): Promise<void> {
-  const { from, to, size, limit } = copy;
-  if (size <= limit) return await objects.copy(from, to, options);
-  const id = await uploads.begin(to, options, true);
+  if (size <= limit) return await objects.copy(from, to, { signal });
+  await objects.put(mark, Buffer.alloc(0), false, { signal });
+  const id = await uploads.begin(to, { signal }, true).catch(async (error: unknown) => {
+    await objects.deleteStaged(mark).catch(() => undefined);
+    throw error;
+  });
+  const stop = new AbortController();
+  const options = {
+    signal: signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]),
+  };
   try {
     const parts: S3Part[] = [];
-    for (const range of rangesOf(size, limit)) {
-      parts.push(await uploads.copyPart(from, range, to, id, parts.length + 1, options));
+    const ranges = rangesOf(size, limit).entries();
+    const lane = async (): Promise<void> => {
+      for (const [index, range] of ranges)
+        parts[index] = await uploads.copyPart(from, range, to, id, index + 1, options);
+    };
+    const lanes = Array.from({ length: PARALLEL_COPIES }, lane);
+    try {
+      await Promise.all(lanes);
+    } finally {
+      stop.abort();
+      await Promise.allSettled(lanes);
     }
-    await uploads.complete(to, id, parts, options);
+    await uploads.complete(to, id, parts, { signal });
   } catch (error) {
-    await uploads.abort(to, id).catch(() => undefined);
+    // While the mark stands, a janitor knows that the upload is nobody's once this process is gone.
+    await uploads
+      .abort(to, id)
+      .then(async () => await objects.deleteStaged(mark))
+      .catch(() => undefined);
     throw error;
   }
+  await objects.deleteStaged(mark).catch(() => undefined);
 }
 
 function rangesOf(size: number, limit: number): ByteRange[] {

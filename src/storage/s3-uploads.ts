@@ -4,13 +4,14 @@ import {
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
   ListMultipartUploadsCommand,
+  ListPartsCommand,
   UploadPartCommand,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
 import type { ByteRange, CallOptions } from '../body.ts';
 import { ProxyError } from '../errors.ts';
-import { statusOf } from './s3-client.ts';
 import { orAbsent, type S3Connection } from './s3-connection.ts';
+import { statusOf } from './s3-errors.ts';
 
 /** An upload in parts that was begun and neither completed nor aborted. */
 export interface S3Upload {
@@ -31,19 +32,19 @@ export class S3Uploads {
     this.#to = connection;
   }
 
-  /** `isCopy`: its parts come from another object; otherwise they carry checksums where the store knows them. */
-  async begin(key: string, options: CallOptions, isCopy = false): Promise<string> {
-    const hasChecksums = !isCopy && this.#to.options.checksums !== 'required';
+  /** `isBody`: it makes a body of parts of another object; otherwise they carry checksums where the store knows them. */
+  async begin(key: string, { signal }: CallOptions, isBody = false): Promise<string> {
+    const hasChecksums = !isBody && this.#to.options.checksums !== 'required';
     const command = new CreateMultipartUploadCommand({
       Bucket: this.#to.bucket,
       Key: key,
+      ...this.#to.placement(isBody),
       // The SDK sends this one with each part; an upload that did not announce it is refused by some stores.
       ...(hasChecksums && { ChecksumAlgorithm: 'CRC32' }),
     });
-    const { UploadId } = await this.#to.write(
-      'begin',
-      (o) => this.#to.client.send(command, o),
-      options,
+    const { UploadId } = await this.#to.call(
+      { verb: 'begin', right: 'write', signal },
+      (client, o) => client.send(command, o),
     );
     if (UploadId !== undefined) return UploadId;
     throw new ProxyError(
@@ -59,7 +60,7 @@ export class S3Uploads {
     id: string,
     number: number,
     bytes: Uint8Array,
-    options: CallOptions,
+    { signal }: CallOptions,
   ): Promise<S3Part> {
     const command = new UploadPartCommand({
       ...this.#upload(key, id),
@@ -67,8 +68,10 @@ export class S3Uploads {
       Body: bytes,
       ContentLength: bytes.length,
     });
-    const send = (o: object) => this.#to.client.send(command, o);
-    const { ETag, ChecksumCRC32 } = await this.#to.write('part', send, options);
+    const { ETag, ChecksumCRC32 } = await this.#to.call(
+      { verb: 'part', right: 'write', bytes: bytes.length, signal },
+      (client, o) => client.send(command, o),
+    );
     return { PartNumber: number, ETag, ChecksumCRC32 };
   }
 
@@ -79,7 +82,7 @@ export class S3Uploads {
     key: string,
     id: string,
     number: number,
-    options: CallOptions,
+    { signal }: CallOptions,
   ): Promise<S3Part> {
     const command = new UploadPartCopyCommand({
       ...this.#upload(key, id),
@@ -87,10 +90,9 @@ export class S3Uploads {
       CopySource: this.#to.source(from),
       CopySourceRange: `bytes=${range.start}-${range.end}`,
     });
-    const { CopyPartResult: result } = await this.#to.write(
-      'copyPart',
-      (o) => this.#to.client.send(command, o),
-      options,
+    const { CopyPartResult: result } = await this.#to.call(
+      { verb: 'copyPart', right: 'write', isCopy: true, signal },
+      (client, o) => client.send(command, o),
     );
     return { PartNumber: number, ETag: result?.ETag };
   }
@@ -100,16 +102,15 @@ export class S3Uploads {
     key: string,
     id: string,
     parts: readonly S3Part[],
-    options: CallOptions,
+    { signal }: CallOptions,
   ): Promise<void> {
     const command = new CompleteMultipartUploadCommand({
       ...this.#upload(key, id),
       MultipartUpload: { Parts: [...parts] },
     });
-    const { ETag } = await this.#to.write(
-      'complete',
-      (o) => this.#to.client.send(command, o),
-      options,
+    const { ETag } = await this.#to.call(
+      { verb: 'complete', right: 'write', isCopy: true, signal },
+      (client, o) => client.send(command, o),
     );
     if (ETag === undefined)
       throw new ProxyError(
@@ -122,23 +123,44 @@ export class S3Uploads {
   /** Also when there is no such upload. Asked even of a store that fails: it may do this much. */
   async abort(key: string, id: string): Promise<void> {
     const command = new AbortMultipartUploadCommand(this.#upload(key, id));
-    await orAbsent(this.#to.ask('abort', (o) => this.#to.client.send(command, o), {}));
+    await orAbsent(
+      this.#to.ask({ verb: 'abort', right: 'delete' }, (client, o) => client.send(command, o)),
+    );
+  }
+
+  /** When a part of an upload last came, by the store's clock. Absent: none did, or there is no such upload. */
+  async lastPartAt({ key, id }: S3Upload, { signal }: CallOptions): Promise<number | undefined> {
+    let last: number | undefined;
+    let marker: string | undefined;
+    do {
+      const command = new ListPartsCommand({
+        ...this.#upload(key, id),
+        PartNumberMarker: marker,
+      });
+      const page = await orAbsent(
+        this.#to.call({ verb: 'parts', right: 'list', signal }, (client, o) =>
+          client.send(command, o),
+        ),
+      );
+      for (const { LastModified: at } of page?.Parts ?? [])
+        if (at !== undefined) last = Math.max(last ?? 0, at.getTime());
+      const next = page?.IsTruncated === true ? page.NextPartNumberMarker : undefined;
+      marker = next === marker ? undefined : next;
+    } while (marker !== undefined);
+    return last;
   }
 
   /** Open uploads whose key begins with `prefix`. */
-  async list(prefix: string, options: CallOptions): Promise<S3Upload[]> {
+  async list(prefix: string, { signal }: CallOptions): Promise<S3Upload[]> {
     const all: S3Upload[] = [];
     let marker: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } = {};
     for (;;) {
-      const list = (by: object) =>
-        this.#to.read(
-          'uploads',
-          (o) =>
-            this.#to.client.send(
-              new ListMultipartUploadsCommand({ Bucket: this.#to.bucket, Prefix: prefix, ...by }),
-              o,
-            ),
-          options,
+      const list = async (by: object) =>
+        await this.#to.call({ verb: 'uploads', right: 'list', signal }, (client, o) =>
+          client.send(
+            new ListMultipartUploadsCommand({ Bucket: this.#to.bucket, Prefix: prefix, ...by }),
+            o,
+          ),
         );
       // Some stores refuse the second marker, others begin again without it.
       const page = await list(marker).catch(async (error: unknown) => {

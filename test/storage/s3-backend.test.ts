@@ -155,42 +155,6 @@ describe('S3 storage', function () {
       expect(await bucket.leftovers()).to.deep.equal([]);
     });
 
-    it('removes what dead processes of this node left in the bucket, and nothing else (F-33)', async () => {
-      await using bucket = await openBucket(server);
-      const names = [
-        `${NODE}.999999999-1`,
-        `${NODE}.${processIdentity()}`,
-        'caje-other.999999999-1',
-      ];
-      for (const name of names) {
-        await bucket.uploads.begin(`${PREFIX}staging/${name}/a`, {});
-        await bucket.objects.put(`${PREFIX}staging/${name}/b`, Buffer.from('x'), false, {});
-      }
-      expect(await bucket.backend.recover()).to.equal(2);
-      const left = await bucket.leftovers();
-      expect(left.length).to.equal(4);
-      expect(
-        left.filter((key) => key.includes('/caje-0123456789abcdef.999999999-1/')),
-      ).to.deep.equal([]);
-      expect(bucket.metrics.value('recovered_total')).to.equal(2);
-    });
-
-    it('finds every open upload over many pages', async () => {
-      await using bucket = await openBucket(server);
-      const count = 1010;
-      for (let start = 0; start < count; start += 101) {
-        const some = Array.from(
-          { length: 101 },
-          async (_, index) =>
-            await bucket.uploads.begin(`${PREFIX}staging/${NODE}.999999999-1/${start + index}`, {}),
-        );
-        await Promise.all(some);
-      }
-      expect((await bucket.uploads.list(`${PREFIX}staging/`, {})).length).to.equal(count);
-      expect(await bucket.backend.recover()).to.equal(count);
-      expect(await bucket.leftovers()).to.deep.equal([]);
-    });
-
     const wrong: Record<string, [Partial<S3BackendOptions>, RegExp]> = {
       'an access key': [
         { credentials: { accessKeyId: 'nobody', secretAccessKey: 'testtest' } },

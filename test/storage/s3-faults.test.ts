@@ -19,7 +19,7 @@ const clock = new SystemClock();
 const MIB = 1024 * 1024;
 
 describe('S3Backend on a store that misbehaves', () => {
-  const limits = { connectMs: 300, idleMs: 300 };
+  const limits = { connectMs: 300, answerMs: 300, idleMs: 300, copyMs: 300 };
 
   async function withStub(
     answer: (request: IncomingMessage, response: ServerResponse, body: Buffer) => void,

@@ -1,0 +1,165 @@
+import type { CallOptions } from '../body.ts';
+import { kindOf, messageOf, ProxyError } from '../errors.ts';
+import type { Incoming, Sealed, Stat } from './backend.ts';
+import { digestOf } from './digest.ts';
+import { bytesOfIncoming, sealedOf } from './incoming-bytes.ts';
+import type { S3BackendOptions } from './s3-backend-options.ts';
+import type { S3BlockDigests } from './s3-block-digests.ts';
+import { isRefusal } from './s3-errors.ts';
+import type { S3Keys } from './s3-keys.ts';
+import type { S3Objects } from './s3-objects.ts';
+import { checkContent, copyObject, PART_SIZE, PieceReader, uploadParts } from './s3-upload.ts';
+import type { S3Part, S3Uploads } from './s3-uploads.ts';
+
+/** One copy takes the store seconds, so that it says something within its limit. */
+const COPY_LIMIT = 512 * 1024 * 1024;
+
+/** What bodies are published with. */
+export interface S3PublisherOptions {
+  readonly objects: S3Objects;
+  readonly uploads: S3Uploads;
+  readonly keys: S3Keys;
+  readonly blocks: S3BlockDigests;
+  readonly backend: S3BackendOptions;
+}
+
+/**
+ * Makes bodies visible under their digest, all or nothing. What is about to be published is noted in the node's database before
+ * the store learns of it, so that a crash leaves nothing that this node does not know of.
+ */
+export class S3Publisher {
+  readonly #options: S3PublisherOptions;
+
+  constructor(options: S3PublisherOptions) {
+    this.#options = options;
+  }
+
+  /** As `Saver.put`. */
+  async put(incoming: Incoming, options: CallOptions): Promise<Stat> {
+    const { expectedSize } = incoming;
+    if (expectedSize !== undefined && expectedSize <= PART_SIZE) {
+      const sealed = await sealedOf(incoming, 's3-backend.put', options);
+      return await this.#putWhole(
+        sealed,
+        await bytesOfIncoming(incoming, sealed, options),
+        options,
+      );
+    }
+    const body = incoming.open(options);
+    try {
+      const pieces = new PieceReader(body as AsyncIterable<Buffer>);
+      const first = await pieces.next(PART_SIZE);
+      const second = first.length < PART_SIZE ? Buffer.alloc(0) : await pieces.next(PART_SIZE);
+      if (second.length > 0)
+        return await this.#putParts(incoming, [first, second], pieces, options);
+      const sealed = await sealedOf(incoming, 's3-backend.put', options);
+      checkContent(sealed, first.length, digestOf(first));
+      return await this.#putWhole(sealed, first, options);
+    } catch (error) {
+      throw kindOf(error) === 'aborted' && !(error instanceof ProxyError)
+        ? new ProxyError('aborted', 's3-backend.put', 'the caller gave up', { cause: error })
+        : error;
+    } finally {
+      body.destroy();
+    }
+  }
+
+  async #putWhole(sealed: Sealed, bytes: Buffer, options: CallOptions): Promise<Stat> {
+    const { objects, keys, blocks, backend } = this.#options;
+    const { digest } = sealed;
+    const stat = await this.#publish(sealed, async () => {
+      await blocks.put(sealed, options);
+      return await objects.put(keys.body(digest), bytes, true, options);
+    });
+    backend.cache?.set(digest, bytes);
+    return stat;
+  }
+
+  async #putParts(
+    incoming: Incoming,
+    [first, second]: [Buffer, Buffer],
+    pieces: PieceReader,
+    options: CallOptions,
+  ): Promise<Stat> {
+    const { objects, uploads, keys, blocks, backend } = this.#options;
+    const key = keys.newStaging();
+    const id = await uploads.begin(key, options);
+    let progress: 'sending' | 'completing' | 'complete' = 'sending';
+    try {
+      const to = { key, id };
+      const uploaded = await uploadParts(uploads, to, [first, second], pieces, options);
+      const sealed = await sealedOf(incoming, 's3-backend.put', options);
+      const { digest, size } = sealed;
+      checkContent(sealed, uploaded.size, uploaded.digest);
+      const body = keys.body(digest);
+      if ((await objects.head(body, options))?.size === size)
+        return await this.#note(sealed, true, backend.clock.now());
+      // A call that fails may still have been carried out.
+      progress = 'completing';
+      await this.#complete({ key, id, parts: uploaded.parts, size }, options);
+      progress = 'complete';
+      return await this.#publish(sealed, async () => {
+        await blocks.put(sealed, options);
+        const limit = backend.copyLimit ?? COPY_LIMIT;
+        const mark = keys.newCopyMark(digest);
+        await copyObject(objects, uploads, { from: key, to: body, size, limit, mark }, options);
+        return true;
+      });
+    } finally {
+      // What cannot be removed now is removed by the janitor.
+      if (progress !== 'complete') await uploads.abort(key, id).catch(() => undefined);
+      if (progress !== 'sending') await objects.deleteStaged(key).catch(() => undefined);
+    }
+  }
+
+  async #complete(
+    upload: { key: string; id: string; parts: readonly S3Part[]; size: number },
+    options: CallOptions,
+  ): Promise<void> {
+    const { objects, uploads } = this.#options;
+    const { key, id, parts, size } = upload;
+    try {
+      await uploads.complete(key, id, parts, options);
+    } catch (error) {
+      // A try that went unanswered may have been carried out, and then there is no such upload for the next.
+      const isDone =
+        kindOf(error) === 'not-found' && (await objects.head(key, options))?.size === size;
+      if (!isDone) throw error;
+    }
+  }
+
+  /** `send` gives whether the body is this node's; false: it was there. */
+  async #publish(sealed: Sealed, send: () => Promise<boolean>): Promise<Stat> {
+    const { database, clock, name } = this.#options.backend;
+    const { digest } = sealed;
+    const before = database.blob(name, digest);
+    const isNew = before === undefined || before.place < 0;
+    const modifiedAt = clock.now();
+    await this.#note(sealed, false, modifiedAt);
+    let isOurs = true;
+    try {
+      isOurs = await send();
+    } catch (error) {
+      // Refused or not even asked: it was not published, and what another node may publish is not this one's.
+      const isSure = isRefusal(error) || (error instanceof ProxyError && error.retryAfter === 1);
+      if (isNew && isSure) await database.drop(name, digest, modifiedAt).catch(() => false);
+      throw error;
+    }
+    if (isOurs || !isNew) return { digest, size: sealed.size, modifiedAt };
+    await database.drop(name, digest, modifiedAt).catch(() => false);
+    return await this.#note(sealed, true, modifiedAt);
+  }
+
+  async #note(sealed: Sealed, isForeign: boolean, modifiedAt: number): Promise<Stat> {
+    const { database, name, log } = this.#options.backend;
+    const { digest, size, blocks } = sealed;
+    try {
+      await database.put(name, { digest, size, blocks, modifiedAt, isForeign });
+    } catch (error) {
+      // Without it a read asks once more, and a crash in this very moment leaves a body that nobody looks for.
+      const reason = messageOf(error);
+      log.debug({ digest, reason }, 'blob could not be noted');
+    }
+    return { digest, size, modifiedAt };
+  }
+}
