@@ -15,10 +15,12 @@ import { HASH_THREAD } from './protocol/go-protocol-type.ts';
 import { PURGER } from './protocol/protocol-types.ts';
 import { PullThrough } from './protocol/pull-through.ts';
 import { Purger } from './protocol/purger.ts';
+import { bodyRelay } from './stashers/body-relay.ts';
 import { SpoolFolder } from './stashers/spool-folder.ts';
 import { MANIFEST } from './stashers/stasher-types.ts';
 import { BODY_CACHE, BodyCache } from './storage/body-cache.ts';
 import { NODE_DATABASE, NodeDatabase } from './storage/node-database.ts';
+import { START_RELAY } from './storage/tiered-refills.ts';
 import { TOKENS } from './tokens.ts';
 
 /** What the outside gives to a node. */
@@ -150,6 +152,7 @@ function componentModule({ types, startDemo }: ContainerOptions): ContainerModul
         limit,
         purger,
         hashes,
+        folder,
       ) =>
         new ComponentRegistry({
           config,
@@ -165,6 +168,7 @@ function componentModule({ types, startDemo }: ContainerOptions): ContainerModul
             [FETCH_LIMIT, limit],
             [PURGER, purger],
             [HASH_THREAD, hashes],
+            [START_RELAY, bodyRelay(folder)],
             [START_DEMO, startDemo],
           ]),
         }),
@@ -181,6 +185,7 @@ function componentModule({ types, startDemo }: ContainerOptions): ContainerModul
         TOKENS.FetchLimit,
         TOKENS.Purger,
         TOKENS.HashThread,
+        TOKENS.SpoolFolder,
       ],
     );
   });

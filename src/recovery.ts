@@ -5,7 +5,7 @@ import type { Logger } from './log.ts';
 import type { Manifest } from './manifest/manifest.ts';
 import type { Metrics } from './metrics.ts';
 import type { SpoolFolder } from './stashers/spool-folder.ts';
-import { type Backend, isRecoverer, isShared } from './storage/backend.ts';
+import { type Backend, isComposed, isRecoverer, isShared } from './storage/backend.ts';
 
 export interface RecoverOptions {
   readonly folder: SpoolFolder;
@@ -31,6 +31,8 @@ export async function recover(options: RecoverOptions): Promise<void> {
   for (const [name, backend] of backends) {
     if (isRecoverer(backend))
       await step(`leftovers of ${name}`, options, async () => await backend.recover({ signal }));
+    // What it is composed of has its own turn.
+    if (isComposed(backend)) continue;
     await step(`orphans of ${name}`, options, async () => await removeOrphans(backend, options));
   }
   if (!signal.aborted)

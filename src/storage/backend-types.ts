@@ -7,6 +7,7 @@ import { BODY_CACHE } from './body-cache.ts';
 import { DiskBackend } from './disk-backend.ts';
 import { MemoryBackend } from './memory-backend.ts';
 import { NODE_DATABASE } from './node-database.ts';
+import { tieredBackendType } from './tiered-backend-type.ts';
 import { s3BackendType } from './s3-backend-type.ts';
 
 interface CommonOptions {
@@ -83,7 +84,7 @@ export const memoryBackendType: ComponentType<unknown, Backend> = componentType<
 
 /** The types of backend that come with caje. */
 export function createBackendTypes(): readonly ComponentType<unknown, Backend>[] {
-  return [diskBackendType, memoryBackendType, s3BackendType];
+  return [diskBackendType, memoryBackendType, s3BackendType, tieredBackendType];
 }
 
 function sayMaxBytes({ maxBytes }: CommonOptions, { log }: ComponentContext): void {

@@ -124,6 +124,12 @@ export interface Shared {
   listOwn(options?: CallOptions): AsyncIterable<Stat>;
 }
 
+/** A backend that keeps nothing itself: its bodies lie in others, which have names of their own and are looked after by them. */
+export interface Composed {
+  /** The nearest first. */
+  readonly tiers: readonly Backend[];
+}
+
 /** Whether the backend can be used now. Absent `problem`: it can. */
 export interface Health {
   readonly problem?: string | undefined;
@@ -140,6 +146,11 @@ export interface Backend extends Getter, Saver, Lister, Deleter, AsyncDisposable
 /** Whether a backend may hold what other nodes put there. */
 export function isShared(backend: object): backend is Shared {
   return 'listOwn' in backend && typeof backend.listOwn === 'function';
+}
+
+/** Whether what a backend tells of is told by others as well. */
+export function isComposed(backend: object): backend is Composed {
+  return 'tiers' in backend && Array.isArray(backend.tiers);
 }
 
 /** Whether a backend leaves things behind that `recover` would remove. */
