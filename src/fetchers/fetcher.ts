@@ -28,6 +28,8 @@ export interface Fetched {
   readonly source: string;
   /** True: a place that only looks into its own store does not have it; a chain goes on. */
   readonly miss?: boolean | undefined;
+  /** True: another node's answer; its Age says how long that node has had it. Absent: an origin's. */
+  readonly fromPeer?: boolean | undefined;
   /** SHA-256 in hex that the sender promised, known with the last byte at the latest. Absent: none promised. */
   readonly promisedDigest?: Promise<string | undefined> | undefined;
   /** False: the end of the body cannot be told from a cut (close-delimited, RFC 9112 §6.3). Absent: it can. */

@@ -100,6 +100,7 @@ export class PeerFetcher implements Fetcher, ChainLink, AsyncDisposable {
       body: answer.body,
       complete: answer.complete,
       source: this.name,
+      fromPeer: true,
       promisedDigest:
         inHead === undefined
           ? trailers.promise.then((fields) => reprDigestToHex(fieldOf(fields, 'repr-digest')))

@@ -1,5 +1,8 @@
 import { createHash, hash } from 'node:crypto';
 
+/** As much of a file as tells a page. Bytes. */
+const START_LENGTH = 256;
+
 /** One file of a tree: its name as bytes, one character each (latin1), and the SHA-256 of its content in hex. */
 export interface FileHash {
   readonly name: string;
@@ -8,6 +11,8 @@ export interface FileHash {
 
 /** What was found in a go.mod that passed; fits the findings of any body. */
 export interface GoModFindings {
+  /** Why no client would take it, in a short sentence. Absent: nothing says that it would not. */
+  readonly problem?: string | undefined;
   readonly h1: string;
 }
 
@@ -38,17 +43,23 @@ export function goModHash(content: Buffer): string {
 }
 
 /**
- * Looks at a `.mod` while it passes. Its content may be anything: toolchain modules have no `module` line. There is no limit
+ * Looks at a `.mod` while it passes. Its content may be anything, as toolchain modules have no `module` line, but a page: no
+ * go.mod begins with `<`, and what asks a person to log in must not be pinned. There is no limit
  * of size: the one of 16 MiB holds for the go.mod within a zip, and the go command reads a `.mod` of any length.
  */
 export function inspectGoMod(): GoModInspector {
   const content = createHash('sha256');
+  let start = '';
   return {
     write: (piece) => {
       content.update(piece);
+      if (start === '') start = piece.toString('latin1', 0, START_LENGTH).trimStart();
       return undefined;
     },
-    end: async () => ({ h1: dirHash([{ name: 'go.mod', sha256: content.digest('hex') }]) }),
+    end: async () => ({
+      h1: dirHash([{ name: 'go.mod', sha256: content.digest('hex') }]),
+      ...(start.startsWith('<') && { problem: 'it is a page and no go.mod' }),
+    }),
     abort: () => {},
   };
 }

@@ -1,6 +1,7 @@
 import { kindOf, messageOf, ProxyError } from '../errors.ts';
 import { inspectGoMod } from '../gomod/dirhash.ts';
 import type { HashThread } from '../gomod/hash-thread.ts';
+import { inspectInfo } from '../gomod/info-answer.ts';
 import type { VerifierKey } from '../gomod/signed-note.ts';
 import { inspectLookup, inspectTile } from '../gomod/sumdb-answer.ts';
 import type { SumdbClient } from '../gomod/sumdb-client.ts';
@@ -50,7 +51,12 @@ export class GoChecks {
     return this.#options.thread.inspectModuleZip({ module, version });
   }
 
-  /** Its `h1:`; the content may be anything. */
+  /** Whether it is JSON and of its version. */
+  info({ version = '' }: RouteParams): BodyInspector {
+    return inspectInfo(version);
+  }
+
+  /** Its `h1:`; the content may be anything but a page. */
   mod(): BodyInspector {
     return inspectGoMod();
   }

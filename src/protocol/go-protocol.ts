@@ -11,7 +11,7 @@ import type { GoChecks } from './go-checks.ts';
 import type { GoPolicies, GoPolicy } from './go-policy.ts';
 import { goRouteTable } from './go-routes.ts';
 import { answerFromKept, isOutage } from './go-stand-in.ts';
-import { openSumdb, type Sumdb, withOutages, withSumdbs } from './go-upstream.ts';
+import { asModuleProxy, openSumdb, type Sumdb, withSumdbs } from './go-upstream.ts';
 import type { KeptModules } from './kept-modules.ts';
 import { ownRequest, readResponse } from './own-request.ts';
 import type { Protocol, ProtocolRequest, ProtocolResponse } from './protocol.ts';
@@ -66,7 +66,7 @@ export class GoProtocol implements Protocol, AsyncDisposable {
       indexTtlMs: options.indexTtlMs,
       checks,
     });
-    this.#fetcher = withOutages(withSumdbs(parts.fetcher, options.sumdb));
+    this.#fetcher = asModuleProxy(withSumdbs(parts.fetcher, options.sumdb));
   }
 
   /** Names of the checksum databases that are passed through. */
@@ -185,7 +185,7 @@ export class GoProtocol implements Protocol, AsyncDisposable {
     const stays = route.class === 'index' && mode.startsWith('async');
     const sync = stays || (request.toKeep === true && mode !== 'none');
     return {
-      fetcher: policy?.fetcher ? withOutages(policy.fetcher) : this.#fetcher,
+      fetcher: policy?.fetcher ? asModuleProxy(policy.fetcher) : this.#fetcher,
       stasher,
       onlyIfCached: request.onlyIfCached,
       // What is not here is absent to a go command: 404 lets it go on to the next proxy of its list.

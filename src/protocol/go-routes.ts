@@ -50,7 +50,10 @@ export function goRouteTable(options: GoRouteOptions): RouteTable {
       moduleRoute({ ...index, probed, name: 'list', contentType: TEXT }, '/@v/list'),
       moduleRoute({ ...index, probed, name: 'latest', contentType: JSON_TEXT }, '/@latest'),
       moduleRoute(
-        { ...artifact, probed, name: 'info', contentType: JSON_TEXT },
+        {
+          ...{ ...artifact, probed, name: 'info', contentType: JSON_TEXT },
+          inspector: (params) => checks?.info(params),
+        },
         '.info',
         isVersionOf,
       ),

@@ -1,3 +1,10 @@
+import { pipeline, type Transform } from 'node:stream';
+import {
+  createBrotliDecompress,
+  createGunzip,
+  createInflate,
+  createZstdDecompress,
+} from 'node:zlib';
 import type { CallOptions } from '../body.ts';
 import { ProxyError } from '../errors.ts';
 import type { Fetched, Fetcher, FetchRequest } from '../fetchers/fetcher.ts';
@@ -22,22 +29,68 @@ export function openSumdb({ name, key = name }: Sumdb, read: SumdbRead): SumdbCl
   return new SumdbClient({ key, read });
 }
 
-/** An outage must stay an error: a client told 404 or given an empty answer would go elsewhere, or cache it. */
-export function withOutages(inner: Fetcher): Fetcher {
+/** How codings that nobody asked for are taken off. */
+const DECODERS: Readonly<Record<string, () => Transform>> = {
+  gzip: () => createGunzip(),
+  'x-gzip': () => createGunzip(),
+  deflate: () => createInflate(),
+  br: () => createBrotliDecompress(),
+  zstd: () => createZstdDecompress(),
+};
+
+/**
+ * A place as a module proxy has to be read. An outage stays an error: a client told 404 or given an empty answer would go
+ * elsewhere, or cache it. A content coding is taken off, since digests and hashes are those of the file. A Location is made
+ * absolute, as clients know it by another path. How long a cache in between had an answer is not how long it is good for here.
+ */
+export function asModuleProxy(inner: Fetcher): Fetcher {
+  const locate = inner.locate?.bind(inner);
   return {
     name: inner.name,
-    locate: inner.locate?.bind(inner),
+    locate,
     async fetch(request, options) {
       const fetched = await inner.fetch(request, options);
-      if (fetched.status < 500 || fetched.miss) return fetched;
-      fetched.body.destroy();
-      throw new ProxyError(
-        'upstream',
-        'go-protocol.fetch',
-        `the upstream answered ${fetched.status} for ${request.path}`,
-      );
+      if (fetched.fromPeer === true || fetched.miss === true) {
+        if (fetched.status >= 500 && fetched.miss !== true) throw outage(fetched, request);
+        return fetched;
+      }
+      if (fetched.status >= 500) throw outage(fetched, request);
+      const plain = decoded({ ...fetched, headers: fetched.headers.without('age') });
+      const location = plain.headers.get('location');
+      if (location === undefined || URL.canParse(location)) return plain;
+      const base = await locate?.(request, options);
+      if (base === undefined || !URL.canParse(location, base.href)) return plain;
+      const { href } = new URL(location, base);
+      return { ...plain, headers: plain.headers.with('Location', href) };
     },
   };
+}
+
+function outage({ status, body }: Fetched, { path }: FetchRequest): ProxyError {
+  body.destroy();
+  return new ProxyError(
+    'upstream',
+    'go-protocol.fetch',
+    `the upstream answered ${status} for ${path}`,
+  );
+}
+
+function decoded(fetched: Fetched): Fetched {
+  const coding = fetched.headers.get('content-encoding')?.trim().toLowerCase() ?? 'identity';
+  if (coding === '' || coding === 'identity') return fetched;
+  const decoder = DECODERS[coding]?.();
+  if (decoder === undefined) {
+    fetched.body.destroy();
+    throw new ProxyError(
+      'upstream',
+      'go-protocol.fetch',
+      `the upstream sent content coding ${JSON.stringify(coding)}, which nobody asked for`,
+    );
+  }
+  // What fails is told by the decoder's own error.
+  pipeline(fetched.body, decoder, () => undefined);
+  const headers = fetched.headers.without('content-encoding', 'content-length');
+  return { ...fetched, headers, body: decoder };
 }
 
 /** Asks each checksum database that has a place of its own there. */

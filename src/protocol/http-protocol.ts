@@ -36,7 +36,9 @@ export class HttpProtocol implements Protocol {
       profile: settings.freshness,
     });
     const onlyIfCached = request.onlyIfCached || judgement.onlyIfCached;
-    const { mode, network } = settings;
+    const { network } = settings;
+    const keeps = request.toKeep === true && settings.mode !== 'none';
+    const mode = keeps ? 'sync' : settings.mode;
     const { signal } = options;
     await this.#parts.validator?.check({ Method: request.method, Url: request.publicUrl });
     const supply: Supply = { fetcher, stasher, onlyIfCached, mode, network, signal };

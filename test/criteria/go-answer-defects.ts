@@ -18,7 +18,8 @@ export function goAnswerDefects(site: () => Site): void {
     };
     for (const [file, type] of Object.entries(types)) {
       const path = `/example.com/b13/${file}`;
-      const body = file.endsWith('zip') ? zipFor(path) : Buffer.from(`this is ${file}\n`);
+      const text = file.endsWith('.info') ? '{"Version":"v1.0.0"}' : `this is ${file}\n`;
+      const body = file.endsWith('zip') ? zipFor(path) : Buffer.from(text);
       site().serve(path, { body, omit: ['Content-Type', 'Cache-Control'], etag: false });
       const { headers } = await site().keep(`/go${path}`, {}, path.slice(1));
       expect(headers.get('Content-Type'), file).to.equal(type);

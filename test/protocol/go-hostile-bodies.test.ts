@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { GoRegistry, type GoReply } from '../support/go-registry.ts';
+import { goZip } from '../support/go-zip.ts';
 import { type CutAnswer, HttpClient } from '../support/http-client.ts';
 import { NodeProcess } from '../support/node-process.ts';
 
@@ -109,12 +110,34 @@ describe('Go modules: bodies of a hostile upstream', function () {
       await expectSame(`/sumdb/${SUMDB}/${path}`, { body });
     });
 
-  it('says which coding an upstream used though it was asked for none', async () => {
-    for (const file of ['list', 'v1.0.0.info', 'v1.0.0.mod', 'v1.0.0.zip']) {
-      const headers = { 'Content-Encoding': 'gzip' };
-      const reply = { body: gzipSync(`this is ${file}\n`), headers };
-      await expectSame(`${AT}/coded/@v/${file}`, reply, headers);
+  it('takes off a coding that nobody asked for, and keeps what was in it', async () => {
+    const zip = goZip('hostile.example.com/coded', 'v1.0.0', { 'go.mod': 'module x\n' });
+    const files: readonly (readonly [string, Buffer])[] = [
+      ['list', Buffer.from('v1.0.0\n')],
+      ['v1.0.0.info', Buffer.from('{"Version":"v1.0.0"}')],
+      ['v1.0.0.mod', Buffer.from('module x\n')],
+      ['v1.0.0.zip', zip],
+    ];
+    for (const [file, plain] of files) {
+      const path = `/hostile.example.com/coded/@v/${file}`;
+      registry.put(path, { body: gzipSync(plain), headers: { 'Content-Encoding': 'gzip' } });
+      for (const cache of ['first', 'second']) {
+        const { body, headers, status } = await get(path);
+        expect([status, headers.get('content-encoding')], cache).to.deep.equal([200, undefined]);
+        expect(body.equals(plain), `${file} ${cache}`).to.equal(true);
+      }
+      expect(registry.requests.filter((one) => one === path)).to.have.lengthOf(1);
     }
+    const cut = '/hostile.example.com/coded/@v/v1.1.0.mod';
+    registry.put(cut, {
+      body: gzipSync('x').subarray(0, 15),
+      headers: { 'Content-Encoding': 'gzip' },
+    });
+    const broken = await get(cut);
+    expect(broken.status !== 200 || broken.error !== undefined).to.equal(true);
+    const odd = '/hostile.example.com/coded/@v/v1.2.0.mod';
+    registry.put(odd, { body: 'x', headers: { 'Content-Encoding': 'rot13' } });
+    expect((await get(odd)).status).to.equal(502);
   });
 
   it('takes nothing of an upstream’s fields but what tells of the bytes', async () => {

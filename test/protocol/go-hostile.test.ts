@@ -58,6 +58,8 @@ const FAULTS: Readonly<Record<string, GoReply>> = {
 function wholeOf(path: string): Buffer {
   if (path.startsWith('/sumdb/')) return formOf(path);
   const [, module, version] = /^\/(.*)\/@v\/(.*)\.zip$/.exec(path) ?? [];
+  if (path.endsWith('/v1.0.0.info'))
+    return Buffer.from(JSON.stringify({ Version: 'v1.0.0', More: 'x'.repeat(WHOLE.length) }));
   if (module === undefined || version === undefined) return WHOLE;
   const plain = (text: string): string =>
     text.replace(/!([a-z])/g, (_, letter: string) => letter.toUpperCase());
