@@ -90,7 +90,7 @@ async function storagesOf(
   }
   if (from === to)
     throw new ProxyError('invalid', 'copy-handler.storage', '--from and --to are the same storage');
-  return { from: await storage(from), to: await storage(to) };
+  return { from: await storage.named(from), to: await storage.named(to) };
 }
 
 function named({ digest, size }: Stat): Pick<BodyRow, 'digest' | 'size'> {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, rename, rmdir, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Body } from './body.ts';
 import { codeOf, ProxyError } from './errors.ts';
@@ -23,6 +23,14 @@ export interface ExportFile {
 const PARTS = '.caje-export';
 /** Whoever serves the folder reads it. */
 const FILE_MODE = 0o644;
+const PRIVATE_MODE = 0o600;
+const PRIVATE_FOLDER_MODE = 0o700;
+/** How a folder is written into. */
+export interface ExportFolderOptions {
+  /** True: only for its owner to read, and each file is on disk before it is in its place. Absent: false. */
+  readonly isPrivate?: boolean | undefined;
+}
+
 /** Folders that this process writes into now. */
 const busy = new Set<string>();
 
@@ -32,20 +40,25 @@ const busy = new Set<string>();
 export class ExportFolder implements AsyncDisposable {
   readonly root: string;
   readonly #parts: SpoolFolder;
+  readonly #isPrivate: boolean;
 
-  private constructor(root: string) {
+  private constructor(root: string, isPrivate: boolean) {
     this.root = root;
+    this.#isPrivate = isPrivate;
     this.#parts = new SpoolFolder(join(root, PARTS), Number.POSITIVE_INFINITY);
   }
 
   /** Makes the folder if it is not there. Throws `invalid` where that cannot be done, `conflict` while it is written into. */
-  static async open(root: string): Promise<ExportFolder> {
+  static async open(
+    root: string,
+    { isPrivate = false }: ExportFolderOptions = {},
+  ): Promise<ExportFolder> {
     if (busy.has(root))
       throw new ProxyError('conflict', 'export-folder.open', `another export writes into ${root}`);
     busy.add(root);
     try {
-      await mkdir(root, { recursive: true });
-      const folder = new ExportFolder(root);
+      await mkdir(root, { recursive: true, ...(isPrivate && { mode: PRIVATE_FOLDER_MODE }) });
+      const folder = new ExportFolder(root, isPrivate);
       await folder.#parts.recover();
       return folder;
     } catch (cause) {
@@ -61,19 +74,22 @@ export class ExportFolder implements AsyncDisposable {
   async put(file: ExportFile): Promise<'written' | 'there'> {
     const place = join(this.root, file.path);
     if (await isSame(place, file)) return 'there';
-    await mkdir(dirname(place), { recursive: true });
+    const made = await mkdir(dirname(place), { recursive: true });
+    if (made !== undefined && this.#isPrivate) await syncFolder(dirname(made));
     const part = await this.#parts.create();
     let isWhole = false;
     try {
       try {
         isWhole = (await copy(await file.open(), part.handle)) === file.digest;
-        await part.handle.chmod(FILE_MODE);
+        await part.handle.chmod(this.#isPrivate ? PRIVATE_MODE : FILE_MODE);
+        if (this.#isPrivate) await part.handle.sync();
       } finally {
         await part.handle.close();
       }
       if (!isWhole)
         throw new ProxyError('integrity', 'export-folder.put', 'its bytes do not match its digest');
       await rename(part.path, place);
+      if (this.#isPrivate) await syncFolder(dirname(place));
       return 'written';
     } catch (error) {
       await this.#parts.remove(part.path);
@@ -92,6 +108,15 @@ export class ExportFolder implements AsyncDisposable {
     this.#parts.close();
     await rmdir(join(this.root, PARTS)).catch(() => undefined);
     busy.delete(this.root);
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
   }
 }
 

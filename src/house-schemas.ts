@@ -22,13 +22,32 @@ export const copyInput: z.ZodType<CopyInput> = z.strictObject({
   concurrency,
 });
 
+/** What `backup` takes. */
+export interface BackupInput {
+  /** Absolute path of the folder to write into; made if it is not there. */
+  readonly folder: string;
+  readonly concurrency: number;
+}
+
+/** What `backup` takes. */
+export const backupInput: z.ZodType<BackupInput> = z.strictObject({
+  folder: z.string().startsWith('/', 'expected an absolute path'),
+  concurrency,
+});
+
+/** What a restore takes. */
+export interface RestoreInput extends BackupInput {
+  /** True: bodies that are damaged are left out. */
+  readonly partial: boolean;
+}
+
 /** How much long work has to look at. */
 export interface HouseTotal {
   readonly bodies: number;
   readonly bytes: number;
 }
 
-/** What `copy-total` gives. */
+/** What `copy-total` and `backup-total` give. */
 export const houseTotal: z.ZodType<HouseTotal> = z.object({ bodies: size, bytes: size });
 
 /** One body as it was left. */
@@ -42,7 +61,7 @@ export interface BodyRow {
   readonly problem?: string | undefined;
 }
 
-/** One line of `copy --json`. */
+/** One line of `copy --json`, `backup --json` and `restore --json`. */
 export const bodyRow: z.ZodType<BodyRow> = z.object({
   digest: z.string(),
   size,

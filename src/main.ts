@@ -6,6 +6,7 @@ import { SystemClock } from './clock.ts';
 import type { ComponentType } from './component.ts';
 import type { Config } from './config/config.ts';
 import type { ListenAddress } from './config/patterns.ts';
+import { storagesOf } from './configured-storages.ts';
 import { createContainer } from './container.ts';
 import { createControlHandlers } from './control-handlers.ts';
 import type { StartDemo } from './demo-fetcher-type.ts';
@@ -109,7 +110,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
         hashThread: container.get(TOKENS.HashThread),
         build: async ({ name }) => ruleNamed(rules, name),
         spool: folder,
-        storage: async (name) => await components.component<Backend>('backend', name),
+        storage: storagesOf(components),
       }),
       log,
     }),

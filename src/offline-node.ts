@@ -1,9 +1,11 @@
 import { SystemClock } from './clock.ts';
 import type { ComponentType } from './component.ts';
 import type { Config, Rule } from './config/config.ts';
+import { storagesOf } from './configured-storages.ts';
 import { createContainer } from './container.ts';
 import { createControlHandlers } from './control-handlers.ts';
 import { ProxyError } from './errors.ts';
+import type { HouseParts } from './house-parts.ts';
 import type { ControlHandler } from './http/control-socket.ts';
 import type { Logger } from './log.ts';
 import { openDataFolder } from './node-identity.ts';
@@ -15,6 +17,8 @@ import { TOKENS } from './tokens.ts';
 /** What the operator's commands do where no node runs. */
 export interface OfflineNode extends AsyncDisposable {
   readonly handlers: Readonly<Record<string, ControlHandler>>;
+  /** For work that is none of a running node's. */
+  readonly house: HouseParts;
 }
 
 export interface OfflineOptions {
@@ -62,7 +66,7 @@ export async function openOfflineNode(options: OfflineOptions): Promise<OfflineN
     built.set(rule.name, making);
     return await making;
   };
-  const handlers = createControlHandlers({
+  const parts = {
     manifest,
     purger,
     metrics: container.get(TOKENS.Metrics),
@@ -73,10 +77,11 @@ export async function openOfflineNode(options: OfflineOptions): Promise<OfflineN
     hashThread: container.get(TOKENS.HashThread),
     build,
     spool: folder,
-    storage: async (name) => await components.component<Backend>('backend', name),
-  });
+    storage: storagesOf(components),
+  };
+  const handlers = createControlHandlers(parts);
   const rest = stack.move();
-  return { handlers, [Symbol.asyncDispose]: async () => await rest.disposeAsync() };
+  return { handlers, house: parts, [Symbol.asyncDispose]: async () => await rest.disposeAsync() };
 }
 
 async function noDemo(): Promise<URL> {

@@ -29,11 +29,6 @@ export class BodyRows implements Disposable {
     this.#bar = options.total && new ProgressBar(options.total.bytes);
   }
 
-  /** How many failed. */
-  get failed(): number {
-    return this.#counts.failed;
-  }
-
   /** Takes the next row; resolves when there is room for more. */
   async take(row: BodyRow): Promise<void> {
     const { json } = this.#options;
@@ -49,8 +44,8 @@ export class BodyRows implements Disposable {
     this.#bar?.update(this.#seen, `${copied + there} done, ${failed} failed`);
   }
 
-  /** Says what became of all of them, and gives the exit code. */
-  sum(stopped: boolean): number {
+  /** Says what became of all of them, and gives the exit code; `mayFail`: failures were allowed. */
+  sum(stopped: boolean, mayFail = false): number {
     this.#bar?.clear();
     const { copied, there, missing, failed } = this.#counts;
     if (!this.#options.json) {
@@ -60,7 +55,7 @@ export class BodyRows implements Disposable {
         `${copied} ${this.#options.verb} (${humanSize(this.#bytes)}), ${there} there already${lacking}, ${failed} failed${rest}`,
       );
     }
-    return stopped || failed > 0 ? EXIT.failed : EXIT.done;
+    return stopped || (failed > 0 && !mayFail) ? EXIT.failed : EXIT.done;
   }
 
   [Symbol.dispose](): void {

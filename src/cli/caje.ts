@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { codeOf } from '../errors.ts';
 import { VERSION } from '../version.ts';
+import { addBackupCommand } from './backup-command.ts';
 import { addConfigCommands } from './config-commands.ts';
 import { addCopyCommand } from './copy-command.ts';
 import { addCountersCommand } from './counters-command.ts';
@@ -11,6 +12,7 @@ import { addJournalCommand } from './journal-command.ts';
 import { addLsCommand } from './ls-command.ts';
 import { addPopulateCommand } from './populate-command.ts';
 import { addPurgeCommand } from './purge-command.ts';
+import { addRestoreCommand } from './restore-command.ts';
 import { addServeCommand } from './serve-command.ts';
 import { addSlowServerCommand } from './slow-server-command.ts';
 import { allPrinted, complain, EXIT } from './terminal.ts';
@@ -45,6 +47,8 @@ for (const add of [
   addExportCommand,
   addImportCommand,
   addCopyCommand,
+  addBackupCommand,
+  addRestoreCommand,
   addCountersCommand,
   addSlowServerCommand,
 ]) {

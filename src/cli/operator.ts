@@ -114,7 +114,8 @@ function read<T>(schema: z.ZodType<T>, value: unknown): T {
   );
 }
 
-async function isAnswering(path: string): Promise<boolean> {
+/** Whether a node listens at a control socket. Throws `forbidden` where that may not be asked. */
+export async function isAnswering(path: string): Promise<boolean> {
   const { promise, resolve, reject } = Promise.withResolvers<boolean>();
   const socket = connect(path);
   socket.once('connect', () => resolve(true));

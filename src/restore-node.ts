@@ -1,0 +1,120 @@
+import { existsSync } from 'node:fs';
+import { link, mkdir, open, readdir, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { manifestPlace, readNote } from './backup-folder.ts';
+import type { CallOptions } from './body.ts';
+import { codeOf, ProxyError } from './errors.ts';
+import type { BodyRow, HouseTotal, RestoreInput } from './house-schemas.ts';
+import { beginNewEpochs, isManifestWhole } from './manifest/manifest-copy.ts';
+import { openDataFolder } from './node-identity.ts';
+import { type OfflineOptions, openOfflineNode } from './offline-node.ts';
+import { isProcessAlive, processIdentity } from './process-identity.ts';
+import { restoreBodies } from './restore-bodies.ts';
+import { blocksOfStream } from './storage/digest.ts';
+
+/** What begins the name of the folder in which a manifest lies until its bodies are there. */
+const STAGING = 'restore.';
+const FILE_MODE = 0o640;
+const FOLDER_MODE = 0o750;
+
+/** How much `restoreNode` would look at. Throws `invalid` where the folder is no whole backup. */
+export async function restoreTotal({ folder }: RestoreInput): Promise<HouseTotal> {
+  const { bodies, bytes } = await readNote(folder);
+  return { bodies, bytes };
+}
+
+/**
+ * Makes the data folder of a configuration from a backup: bodies first, into the stores of today's rules, then the manifest, with a
+ * new epoch, in one step. To be called while no node runs. Nothing is overwritten: throws `conflict` where there is a manifest already,
+ * `invalid` for a folder that is no whole backup, `integrity` for a damaged one, unless `partial` leaves its bodies out.
+ */
+export async function* restoreNode(
+  options: OfflineOptions,
+  { folder, partial, concurrency }: RestoreInput,
+  call: CallOptions,
+): AsyncGenerator<BodyRow> {
+  const { config } = options;
+  const target = resolve(config.data, config.manifest.path);
+  refuseExisting(target);
+  const note = await readNote(folder);
+  openDataFolder(config.data);
+  await mkdir(dirname(target), { recursive: true, mode: FOLDER_MODE });
+  await using staging = await makeStaging(dirname(target));
+  const staged = join(staging.path, basename(target));
+  await stage(join(folder, manifestPlace(note.manifest.digest)), staged, note.manifest.digest);
+  let failed = 0;
+  {
+    const manifest = { ...config.manifest, path: staged };
+    await using node = await openOfflineNode({ ...options, config: { ...config, manifest } });
+    const input = { folder, note, manifest: staged, concurrency };
+    for await (const row of restoreBodies(node.house, input, call)) {
+      if (row.outcome === 'failed') failed += 1;
+      yield row;
+    }
+  }
+  if (failed > 0 && !partial)
+    throw new ProxyError(
+      'integrity',
+      'restore-node.bodies',
+      `${failed} bodies could not be restored, so the manifest was not: --partial goes on without them, to be fetched again when they are asked for`,
+    );
+  await publish(staged, target);
+}
+
+async function stage(from: string, to: string, digest: string): Promise<void> {
+  const fail = (what: string): never => {
+    throw new ProxyError('integrity', 'restore-node.manifest', `the backup's manifest ${what}`);
+  };
+  const source = await open(from, 'r').catch((error: unknown) =>
+    fail(codeOf(error) === 'ENOENT' ? 'is not there' : `cannot be read: ${codeOf(error)}`),
+  );
+  await using file = await open(to, 'wx', FILE_MODE);
+  const pieces = async function* (): AsyncGenerator<Buffer> {
+    for await (const piece of source.createReadStream() as AsyncIterable<Buffer>) {
+      await file.appendFile(piece);
+      yield piece;
+    }
+  };
+  const found = await blocksOfStream(pieces());
+  if (found.digest !== digest) fail('does not match its digest');
+  if (!(await isManifestWhole(to))) fail('is damaged');
+  beginNewEpochs(to);
+}
+
+// By a link and not by a rename: what came in between stays.
+async function publish(from: string, to: string): Promise<void> {
+  await syncPath(from);
+  try {
+    await link(from, to);
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') refuseExisting(to);
+    throw error;
+  }
+  await syncPath(dirname(to));
+}
+
+function refuseExisting(path: string): void {
+  if (!existsSync(path)) return;
+  throw new ProxyError(
+    'conflict',
+    'restore-node.open',
+    `there is a manifest already, ${path}: name another data folder, or move it away with its -wal and -shm`,
+  );
+}
+
+async function makeStaging(parent: string): Promise<AsyncDisposable & { readonly path: string }> {
+  for (const name of await readdir(parent)) {
+    // What a restore left that was killed.
+    if (name.startsWith(STAGING) && !isProcessAlive(name.slice(STAGING.length)))
+      await rm(join(parent, name), { recursive: true, force: true });
+  }
+  const path = join(parent, STAGING + processIdentity());
+  await mkdir(path, { mode: FOLDER_MODE });
+  const remove = async (): Promise<void> => await rm(path, { recursive: true, force: true });
+  return { path, [Symbol.asyncDispose]: remove };
+}
+
+async function syncPath(path: string): Promise<void> {
+  await using file = await open(path, 'r');
+  await file.sync();
+}
