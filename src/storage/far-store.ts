@@ -8,11 +8,13 @@ import { StoreGate } from './store-gate.ts';
 export interface FarLimits {
   /** Milliseconds until a body is open. */
   readonly openMs: number;
-  /** Milliseconds until a body is durable once it is whole, beside a second for each MiB of it. */
+  /** Milliseconds until a body is durable once it is whole … */
   readonly putMs: number;
+  /** … and so many more for each MiB of it. */
+  readonly putMibMs: number;
 }
 
-const LIMITS: FarLimits = { openMs: 5_000, putMs: 10_000 };
+const LIMITS: FarLimits = { openMs: 5_000, putMs: 10_000, putMibMs: 1_000 };
 const MIB = 1024 * 1024;
 
 /**
@@ -57,7 +59,8 @@ export class FarStore {
   /** As the store's own; throws `timeout` when the body is whole and not durable in time. */
   async put(incoming: Incoming, options: CallOptions = {}): Promise<Stat> {
     const op = 'far-store.put';
-    const limit = incoming.sealed.then(({ size }) => this.#limits.putMs + (size / MIB) * 1000);
+    const { putMs, putMibMs } = this.#limits;
+    const limit = incoming.sealed.then(({ size }) => putMs + (size / MIB) * putMibMs);
     return await this.#writes.run(
       op,
       async () =>

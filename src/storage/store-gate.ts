@@ -30,7 +30,8 @@ export class StoreGate {
 
   /**
    * Runs a call unless the store is known to fail; then throws `unavailable` at once. A call that fails with
-   * `unavailable` or `timeout` closes the gate (`closes` may leave some of these out), one that succeeds opens it.
+   * `unavailable` or `timeout` closes the gate (`closes` may leave some of these out), one that succeeds, or is
+   * answered with `not-found` or `conflict`, opens it.
    */
   async run<T>(
     op: string,
@@ -50,6 +51,7 @@ export class StoreGate {
       return result;
     } catch (error) {
       if (isOutage(error) && closes(error)) this.fail(error);
+      else if (isAnswer(error)) this.#problem = undefined;
       throw error;
     } finally {
       if (isProbe) this.#isProbing = false;
@@ -65,4 +67,9 @@ export class StoreGate {
 
 function isOutage(error: unknown): error is ProxyError {
   return error instanceof ProxyError && (error.kind === 'unavailable' || error.kind === 'timeout');
+}
+
+// Whoever knows that something is not there, or is there already, works.
+function isAnswer(error: unknown): boolean {
+  return error instanceof ProxyError && (error.kind === 'not-found' || error.kind === 'conflict');
 }

@@ -56,6 +56,21 @@ describe('StoreGate', () => {
     expect(await probe).to.equal('first');
   });
 
+  for (const kind of ['not-found', 'conflict'] as const) {
+    it(`is opened by an answer of ${kind}`, async () => {
+      const clock = new HandClock();
+      const gate = new StoreGate(clock);
+      await failureOf(gate.run('test', down));
+      clock.time = 1000;
+      const answer = async (): Promise<never> => {
+        throw new ProxyError(kind, 'test', 'no');
+      };
+      expect(kindOf(await failureOf(gate.run('test', answer)))).to.equal(kind);
+      expect(gate.problem).to.equal(undefined);
+      expect(await gate.run('test', async () => 'works')).to.equal('works');
+    });
+  }
+
   it('stays open for failures that say nothing about the store', async () => {
     const gate = new StoreGate(new HandClock());
     const failing = async (): Promise<never> => {

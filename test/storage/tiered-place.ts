@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import Database from 'better-sqlite3';
 import type { CallOptions, OpenOptions } from '../../src/body.ts';
 import { SystemClock } from '../../src/clock.ts';
@@ -34,6 +35,8 @@ export class WatchedBackend implements Backend {
   puts = 0;
   /** `away`: refuses each call; `silent`: answers none; `full`: refuses writes. Absent: works. */
   state: 'away' | 'silent' | 'full' | undefined;
+  /** Bodies stand still after so many bytes. Absent: they do not. */
+  pause: { readonly at: number; readonly until: Promise<void> } | undefined;
   /** Resolved before a body is opened. */
   gate: Promise<void> = Promise.resolve();
   readonly inner: Backend;
@@ -52,7 +55,10 @@ export class WatchedBackend implements Backend {
     await this.#pass(options);
     await this.gate;
     this.opens.push(options.range);
-    return await this.inner.open(digest, options);
+    const opened = await this.inner.open(digest, options);
+    if (opened === undefined || this.pause === undefined) return opened;
+    const { size, modifiedAt, body } = opened;
+    return { digest, size, modifiedAt, body: Readable.from(paused(body, this.pause)) };
   }
 
   async put(incoming: Incoming, options: CallOptions = {}): Promise<Stat> {
@@ -121,7 +127,7 @@ export interface TieredPlaceOptions extends Partial<TieredBackendOptions> {
 }
 
 /** Quick enough that no test waits for what is tried again. */
-const QUICK = { retryMs: 20, limits: { openMs: 400, putMs: 400 } };
+const QUICK = { retryMs: 20, limits: { openMs: 400, putMs: 400, putMibMs: 20 } };
 
 /** Opens a tiered store in a folder of its own. */
 export async function openTiered(options: TieredPlaceOptions = {}): Promise<TieredPlace> {
@@ -181,6 +187,18 @@ export async function openTiered(options: TieredPlaceOptions = {}): Promise<Tier
     },
   };
   return place;
+}
+
+async function* paused(
+  body: AsyncIterable<Buffer>,
+  { at, until }: NonNullable<WatchedBackend['pause']>,
+): AsyncGenerator<Buffer> {
+  let given = 0;
+  for await (const piece of body) {
+    if (given >= at) await until;
+    given += piece.length;
+    yield piece;
+  }
 }
 
 async function flipInFile(path: string, offset: number): Promise<void> {
