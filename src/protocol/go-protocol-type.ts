@@ -125,7 +125,10 @@ export const goProtocolType: ComponentType<unknown, Protocol> = componentType({
       noSumdb === undefined ? undefined : parseModulePatterns(noSumdb),
     );
     return new GoProtocol(parts, {
-      sumdb: sumdbs.map((sumdb) => createSumdb(sumdb, context)),
+      sumdb: sumdbs.map((sumdb) => ({
+        ...createSumdb(sumdb, context),
+        relayed: options.sumdb === undefined && sumdb.url === undefined,
+      })),
       indexTtlMs: listTtl,
       policies: hidden,
       kept: new KeptModules(context.service(MANIFEST), parts.settings.namespace ?? GO_NAMESPACE),

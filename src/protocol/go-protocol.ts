@@ -9,7 +9,7 @@ import { generatedAnswer } from './generated-answer.ts';
 import { answerKept } from './go-catalog.ts';
 import type { GoChecks } from './go-checks.ts';
 import type { GoPolicies, GoPolicy } from './go-policy.ts';
-import { goRouteTable } from './go-routes.ts';
+import { goRouteTable, SUPPORTED_RELAYED } from './go-routes.ts';
 import { answerFromKept, isOutage } from './go-stand-in.ts';
 import { asModuleProxy, openSumdb, type Sumdb, withSumdbs } from './go-upstream.ts';
 import type { KeptModules } from './kept-modules.ts';
@@ -63,6 +63,7 @@ export class GoProtocol implements Protocol, AsyncDisposable {
     const checks = options.checks?.((name) => this.#readSumdb(name));
     this.#table = goRouteTable({
       sumdb: this.sumdbNames,
+      relayed: options.sumdb.flatMap(({ name, relayed }) => (relayed === true ? [name] : [])),
       indexTtlMs: options.indexTtlMs,
       checks,
     });
@@ -105,6 +106,8 @@ export class GoProtocol implements Protocol, AsyncDisposable {
     await this.#admit(found, policy);
     const noFetch = cachedOnly || /^true$/i.test(asked.headers.get(DISABLE_FETCH)?.trim() ?? '');
     const supply = this.#supply(found, policy, asked, options, noFetch);
+    // Whoever is cut off from the upstream goes by what is kept of its databases.
+    if (found.route.name === SUPPORTED_RELAYED && supply.mode === 'none') return generated(found);
     const response = await this.#answer(asked, found, supply, options);
     // What a validator may yet refuse has to be asked about each time.
     return this.#parts.validator ? { ...response, replay: undefined } : response;

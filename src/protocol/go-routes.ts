@@ -13,6 +13,8 @@ import type { Route, RouteParams, RouteTable } from './route-table.ts';
 export interface GoRouteOptions {
   /** Names of the checksum databases that are passed through, `host` or `host/path`. */
   readonly sumdb: readonly string[];
+  /** Those of them of which the upstream says whether it passes them on. Absent: none; the configuration says so for each. */
+  readonly relayed?: readonly string[] | undefined;
   /** Milliseconds for which lists and queries are fresh. Absent: 60 s. */
   readonly indexTtlMs?: number | undefined;
   /** What looks at files on their way in. Absent: nothing does. */
@@ -22,6 +24,8 @@ export interface GoRouteOptions {
 const TEXT = 'text/plain; charset=utf-8';
 const JSON_TEXT = 'application/json';
 const SUMDB_PREFIX = 'sumdb/';
+/** Name of the route that asks the upstream whether it passes a checksum database on. */
+export const SUPPORTED_RELAYED = 'sumdb-relayed';
 
 /** A version just tagged is seen within a minute. */
 const INDEX_TTL_MS = 60_000;
@@ -73,6 +77,14 @@ export function goRouteTable(options: GoRouteOptions): RouteTable {
           confirmation: (params) => checks?.confirmation('zip', params),
         },
         '.zip',
+      ),
+      sumdbRoute(
+        {
+          ...{ ...index, probed, name: SUPPORTED_RELAYED, contentType: TEXT },
+          ttlMs: SUPPORTED_TTL_MS,
+        },
+        options.relayed ?? [],
+        (rest) => rest === 'supported',
       ),
       sumdbRoute(
         {

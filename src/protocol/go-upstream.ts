@@ -20,6 +20,8 @@ export interface Sumdb {
   readonly key?: string | undefined;
   /** Where it is asked. Absent: at the rule's own fetcher, below `/sumdb/<name>`. */
   readonly fetcher?: Fetcher | undefined;
+  /** True: nobody configured it, so the upstream says whether it is passed on. Absent: it is. */
+  readonly relayed?: boolean | undefined;
   /** Closed with the protocol. */
   readonly owned?: AsyncDisposable | undefined;
 }

@@ -21,7 +21,7 @@ const LEAST_MODULES = 60;
 /** Milliseconds for downloads from a far upstream and one compilation with the standard library. */
 const SLOW_MS = 300_000;
 
-const RULE = { name: 'go', path: '/go/*', strip: true, protocol: 'go' };
+const RULE = { name: 'go', path: '/go/*', strip: true, protocol: 'go', network: 'fallback' };
 
 // G4, G8: the real go command, its checksum database on, with nothing but nodes to ask.
 describe('the go command through nodes', function () {

@@ -93,4 +93,29 @@ describe('Go modules behind what stands between node and upstream', function () 
       expect(registry.requests.filter((one) => one === `/base${path}`)).to.have.lengthOf(round);
     }
   });
+
+  it('a database that nobody configured is passed on when the upstream passes it on', async () => {
+    const name = 'sums.example.org';
+    const start = async (network: string): Promise<NodeProcess> =>
+      await NodeProcess.start({
+        config: {
+          fetchers: { modules: { type: 'upstreams', list: registry.url } },
+          rules: [
+            { name: 'go', path: '/go/*', strip: true, protocol: 'go', fetch: 'modules', network },
+          ],
+        },
+        env: { GOSUMDB: name },
+      });
+    await using online = await start('online');
+    const path = `/go/sumdb/${name}/supported`;
+    expect((await client.get(online.url + path)).status).to.equal(404);
+    await using other = await start('online');
+    registry.put(`/sumdb/${name}/supported`, '');
+    expect((await client.get(other.url + path)).status).to.equal(200);
+    expect((await client.get(other.url + path)).status).to.equal(200);
+    expect(registry.asked(`/sumdb/${name}/supported`)).to.equal(2);
+    await using offline = await start('offline');
+    expect((await client.get(offline.url + path)).status).to.equal(200);
+    expect(registry.asked(`/sumdb/${name}/supported`)).to.equal(2);
+  });
 });
