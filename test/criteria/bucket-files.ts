@@ -7,9 +7,11 @@ import {
 import type { Storage } from './storages.ts';
 
 /** Keys of uploads that are open and of objects that are not published yet; none where the storage is not S3. */
-export async function listUploads({ server, options }: Storage): Promise<string[]> {
+export async function listUploads({ server, options, others }: Storage): Promise<string[]> {
   if (server === undefined) return [];
-  const { bucket, ...connection } = structuredClone(options) as unknown as S3ClientConfig & {
+  const { bucket, ...connection } = structuredClone(
+    others?.['far'] ?? options,
+  ) as unknown as S3ClientConfig & {
     readonly bucket: string;
   };
   const client = new S3Client({ ...connection, region: server.region });

@@ -56,7 +56,8 @@ export async function keptBodies({ dataDir }: Pick<NodeProcess, 'dataDir'>): Pro
     readonly digest: string;
     readonly ok: boolean;
   }[];
-  return rows.map(({ digest, ok }) => (ok ? digest : `${digest} is damaged`));
+  // A body that lies in both stores of a tiered one is one body.
+  return [...new Set(rows.map(({ digest, ok }) => (ok ? digest : `${digest} is damaged`)))];
 }
 
 /** Files of bodies on their way, in the spool and in a disk backend's folder for temporary files. */

@@ -36,6 +36,7 @@ export async function startPPlace(storage: Storage): Promise<PPlace> {
     });
     const site = await Site.start({
       storage: storage.options,
+      others: storage.others,
       rules: [
         rule('uploads'),
         rule('mortal'),

@@ -20,6 +20,7 @@ const LARGE: Readonly<Record<string, { readonly size: number; readonly held: num
   // What is kept in memory counts; what its pieces and the collector need beside it is in the room.
   memory: { size: 256 * MIB, held: 256 * MIB },
   S3: { size: 256 * MIB, held: 0 },
+  tiered: { size: 256 * MIB, held: 0 },
 };
 
 for (const [name, open] of Object.entries(STORAGES)) {
@@ -44,7 +45,7 @@ for (const [name, open] of Object.entries(STORAGES)) {
     it('P13: a large body is a MISS and a HIT, whole, within bounded memory', async function () {
       this.timeout(90_000);
       const { size, held } = LARGE[name] ?? { size: 0, held: 0 };
-      await using site = await Site.start({ storage: storage.options });
+      await using site = await Site.start({ storage: storage.options, others: storage.others });
       const key = `/large?size=${size}`;
       await site.get('/warm-up');
       const idle = site.node.memory().rss;

@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
-import { open } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
+import { filesBelow } from '../support/audit-store.ts';
 import { expectSound } from '../support/auditor.ts';
 import { readBytes } from '../support/http-client.ts';
 import { skipUnless } from '../support/skip.ts';
@@ -11,7 +12,7 @@ import { tempFolder } from '../support/temp-folder.ts';
 import { eventually } from './eventually.ts';
 import { entryRows, keptBodies, temporaryFiles } from './node-files.ts';
 import { Site, xCache } from './site.ts';
-import { onS3, STORAGES, type Storage } from './storages.ts';
+import { onS3, STORAGES, type Storage, tiered } from './storages.ts';
 
 const run = promisify(execFile);
 const MIB = 1024 ** 2;
@@ -123,7 +124,7 @@ describe('criteria of storage', function () {
   for (const [name, start] of Object.entries(STORAGES)) {
     it(`S5: two addresses with the same bytes are two rows and one body on ${name}`, async function () {
       await using storage = await start(this);
-      await using site = await Site.start({ storage: storage.options });
+      await using site = await Site.start({ storage: storage.options, others: storage.others });
       site.serve('/one', { body: 'the same' });
       site.serve('/other', { body: 'the same' });
       await site.keep('/one');
@@ -134,6 +135,57 @@ describe('criteria of storage', function () {
       expect(await keptBodies(site.node)).to.deep.equal([rows[0]?.digest]);
     });
   }
+
+  it('S6: with the near store emptied a hit comes from S3, the origin is not asked, and it is near again', async function () {
+    await using storage = await tiered(this);
+    const { options, others } = storage;
+    await using site = await Site.start({ storage: options, others, config: NOTHING_HOT });
+    const blobs = join(site.node.dataDir, 'blobs');
+    const paths = [1_000, 300_000, 5_000_000].map((size) => `/tiers?size=${size}`);
+    for (const path of paths) await site.keep(path);
+    const files = await filesBelow(blobs);
+    expect(files).to.have.length(2);
+    await rm(blobs, { recursive: true });
+    const cleared = new Database(join(site.node.dataDir, 'node.db'), { timeout: 5_000 });
+    cleared.exec(`DELETE FROM small_bodies; DELETE FROM blobs WHERE backend = 'near'`);
+    cleared.close();
+    for (const path of paths) {
+      const answer = await site.get(path);
+      expect(xCache(answer)).to.equal('HIT');
+      expect(answer.body.equals(site.bytes(path, Number(path.split('=')[1])))).to.equal(true);
+      expect(site.origin.counts(path).requests).to.equal(1);
+    }
+    await eventually('the files', async () => (await filesBelow(blobs)).length === files.length);
+    expect((await filesBelow(blobs)).sort()).to.deep.equal(files.sort());
+    await storage.server?.kill();
+    for (const path of paths) expect(xCache(await site.get(path))).to.equal('HIT');
+    const { 'tier_copied_total{near}': copied } = await site.node.counters();
+    expect(copied).to.equal(3);
+  });
+
+  it('S6: what S3 missed while it was away is copied once it is back, and served from there', async function () {
+    await using storage = await tiered(this);
+    const { options, others, server } = storage;
+    await using site = await Site.start({ storage: options, others, config: NOTHING_HOT });
+    await server?.kill();
+    const paths = [1_000, 300_000, 5_000_000].map((size) => `/missed?size=${size}`);
+    for (const path of paths) expect(xCache(await site.keep(path))).to.equal('MISS');
+    for (const path of paths) expect(xCache(await site.get(path))).to.equal('HIT');
+    const ready = await site.get('/_caje/readyz');
+    expect(ready.status).to.equal(503);
+    expect(ready.body.toString()).to.include('far (far): ').and.to.include('3 bodies wait');
+    await server?.start();
+    await eventually(
+      'the copies',
+      async () => (await site.node.counters())['tier_copied_total{far}'] === 3,
+      30_000,
+    );
+    await rm(join(site.node.dataDir, 'blobs'), { recursive: true });
+    for (const path of paths) {
+      expect(xCache(await site.get(path))).to.equal('HIT');
+      expect(site.origin.counts(path).requests).to.equal(1);
+    }
+  });
 
   it('S7: with a full disk every client gets its whole body, and nothing is kept', async function () {
     await using folder = await tempFolder();

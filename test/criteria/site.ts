@@ -12,6 +12,8 @@ type Fetchers = Readonly<Record<string, unknown>>;
 export interface SiteOptions {
   /** Options of the backend; absent: the built-in one on disk. */
   readonly storage?: Readonly<Record<string, unknown>> | undefined;
+  /** Further backends by name, such as those that `storage` is made of. Absent: none. */
+  readonly others?: Readonly<Record<string, unknown>> | undefined;
   /** Rules before the one for 127.0.0.1. */
   readonly rules?: readonly Readonly<Record<string, unknown>>[] | undefined;
   /** Fetchers beside `site`, or another one of that name. */
@@ -99,11 +101,11 @@ export function rawValues(rawHeaders: readonly string[], name: string): string[]
 }
 
 function configOf(origin: OracleOrigin, options: SiteOptions): Readonly<Record<string, unknown>> {
-  const { storage, rules = [], fetchers = {}, config = {} } = options;
+  const { storage, others: backends, rules = [], fetchers = {}, config = {} } = options;
   const others = typeof fetchers === 'function' ? fetchers(origin.url) : fetchers;
   const common = { protocol: 'http', fetch: 'site' };
   return {
-    storage: { local: storage ?? { type: 'disk', path: 'blobs', keepFree: 0 } },
+    storage: { local: storage ?? { type: 'disk', path: 'blobs', keepFree: 0 }, ...backends },
     fetchers: { site: { type: 'origin', url: origin.url }, ...others },
     rules: [
       ...rules.map((rule) => ({ ...common, ...rule })),

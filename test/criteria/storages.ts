@@ -5,7 +5,9 @@ import { skipUnless } from '../support/skip.ts';
 export interface Storage extends AsyncDisposable {
   /** A backend's options, as below `storage.NAME`. */
   readonly options: Readonly<Record<string, unknown>>;
-  /** Absent: not S3. */
+  /** Storages that these options name, by name. Absent: none. */
+  readonly others?: Readonly<Record<string, unknown>> | undefined;
+  /** Absent: no S3. */
   readonly server?: S3Server | undefined;
 }
 
@@ -14,6 +16,7 @@ export const STORAGES: Readonly<Record<string, (context: Mocha.Context) => Promi
   disk: async () => await local({ type: 'disk', path: 'blobs', keepFree: 0 }),
   memory: async () => await local({ type: 'memory' }),
   S3: async (context) => await onS3(context),
+  tiered: async (context) => await tiered(context),
 };
 
 /** A bucket of its own on an S3 server of its own. Skips where there is none to start. */
@@ -26,6 +29,14 @@ export async function onS3(context: Mocha.Context): Promise<Storage> {
     server,
     [Symbol.asyncDispose]: async () => await server.stop(),
   };
+}
+
+/** A disk before a bucket. Skips where no S3 server can be started. */
+export async function tiered(context: Mocha.Context): Promise<Storage> {
+  const far = await onS3(context);
+  const near = { type: 'disk', path: 'blobs', keepFree: 0 };
+  const options = { type: 'tiered', near: 'near', far: 'far' };
+  return { ...far, options, others: { near, far: far.options } };
 }
 
 /** A backend's options for a bucket of a test's server. */
