@@ -1,7 +1,5 @@
 import type { Clock } from './clock.ts';
 import type { Config } from './config/config.ts';
-import { didYouMean, listNames } from './config/suggest.ts';
-import { messageOf, ProxyError } from './errors.ts';
 import { createGoHandlers } from './go-handlers.ts';
 import type { GoParts } from './go-rules.ts';
 import { createHouseHandlers } from './house-handlers.ts';
@@ -10,18 +8,11 @@ import type { ControlHandler } from './http/control-socket.ts';
 import type { Manifest } from './manifest/manifest.ts';
 import type { Metrics } from './metrics.ts';
 import { parseInput } from './operator-input.ts';
-import {
-  type EntryRow,
-  journalInput,
-  lsInput,
-  purgeInput,
-  type StoredTotal,
-  type VerifyRow,
-  verifyInput,
-} from './operator-schemas.ts';
+import { type EntryRow, journalInput, lsInput, purgeInput } from './operator-schemas.ts';
 import type { Purger } from './protocol/purger.ts';
 import type { Backend, Getter } from './storage/backend.ts';
 import { isDigest } from './storage/digest.ts';
+import { createStorageHandlers } from './storage-handlers.ts';
 
 /** What the operator's commands work on, in a running node or without one. */
 export interface OperatorParts {
@@ -46,7 +37,7 @@ export interface OperatorParts {
 /** Entries asked for at a time while a whole list is walked. */
 const PAGE = 500;
 
-/** The commands of the control socket by name: `ls`, `journal`, `purge`, `verify`, `stored`, `counters`, those of Go modules, and those that move house. */
+/** The commands of the control socket by name: `ls`, `journal`, `purge`, `counters`, those of Go modules, those that move house, and those that keep the storages in order. */
 export function createControlHandlers(
   parts: OperatorParts,
 ): Readonly<Record<string, ControlHandler>> {
@@ -60,11 +51,10 @@ export function createControlHandlers(
       const purge = parseInput(purgeInput, input);
       return await parts.purger.purge({ ...purge, actor: 'operator' });
     },
-    verify: (input) => verifyBodies(parts, input),
-    stored: async (input) => await countBodies(parts, input),
     counters: () => parts.metrics.snapshot(),
     ...createGoHandlers(parts),
     ...createHouseHandlers(parts),
+    ...createStorageHandlers(parts),
   };
 }
 
@@ -110,60 +100,4 @@ async function stateOf(
     if (stat) return now < entry.freshUntil ? 'present' : 'stale';
   }
   return 'missing';
-}
-
-async function* verifyBodies(parts: OperatorParts, input: unknown): AsyncGenerator<VerifyRow> {
-  for (const [name, backend] of await chosenBy(parts, input)) {
-    for await (const { digest, size } of backend.list()) {
-      const problem = await readWhole(backend, digest, size);
-      yield { storage: name, digest, size, ok: problem === undefined, problem };
-    }
-  }
-}
-
-async function countBodies(parts: OperatorParts, input: unknown): Promise<StoredTotal> {
-  let bodies = 0;
-  let bytes = 0;
-  for (const [, backend] of await chosenBy(parts, input)) {
-    for await (const { size } of backend.list()) {
-      bodies += 1;
-      bytes += size;
-    }
-  }
-  return { bodies, bytes };
-}
-
-async function chosenBy(
-  parts: OperatorParts,
-  input: unknown,
-): Promise<readonly (readonly [string, Backend])[]> {
-  const { storage } = parseInput(verifyInput, input);
-  const backends = await parts.backends();
-  if (storage === undefined) return backends;
-  const chosen = backends.filter(([name]) => name === storage);
-  if (chosen.length > 0) return chosen;
-  const names = backends.map(([name]) => name);
-  throw new ProxyError(
-    'invalid',
-    'control-handlers.storage',
-    `no storage in use is named ${JSON.stringify(storage)}${didYouMean(storage, names)}; there is ${listNames(names)}`,
-  );
-}
-
-// Reading is checking: a backend never hands out bytes that do not match.
-async function readWhole(
-  backend: Backend,
-  digest: string,
-  size: number,
-): Promise<string | undefined> {
-  try {
-    if (!isDigest(digest)) return 'its name is no digest';
-    const opened = await backend.open(digest);
-    if (!opened) return 'it is gone or does not match its digest';
-    let bytes = 0;
-    for await (const piece of opened.body) bytes += (piece as Buffer).length;
-    return bytes === size ? undefined : `it has ${bytes} bytes instead of ${size}`;
-  } catch (error) {
-    return messageOf(error);
-  }
 }

@@ -26,10 +26,10 @@ import type { Logger } from './log.ts';
 import type { Manifest } from './manifest/manifest.ts';
 import type { Metrics } from './metrics.ts';
 import { openDataFolder } from './node-identity.ts';
-import { recover } from './recovery.ts';
 import { type BuiltRule, buildRules } from './rule-set.ts';
 import type { Backend } from './storage/backend.ts';
 import { TOKENS } from './tokens.ts';
+import { keepUp } from './upkeep.ts';
 import { VERSION } from './version.ts';
 
 /** What starting a node needs beside its configuration. */
@@ -124,16 +124,19 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
       : undefined;
 
   void tellProblems(checks, log);
-  const recovering = new AbortController();
-  const recovered = recover({
-    folder,
+  const keeping = new AbortController();
+  const kept = keepUp({
+    spool: folder,
     backends,
     manifest,
     config,
     clock,
     log,
     metrics,
-    signal: recovering.signal,
+    nodeId: identity.nodeId,
+    dataDir: identity.dataDir,
+    build: async ({ name }) => ruleNamed(rules, name),
+    signal: keeping.signal,
   });
   const rest = stack.move();
   const { notReadyMs, graceMs } = config.drain;
@@ -144,7 +147,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
     rules,
     async close() {
       state.draining = true;
-      recovering.abort();
+      keeping.abort();
       const cut = await Promise.all(
         [publicServer, peerServer].map(
           async (server) => await server?.close({ notReadyMs, graceMs }),
@@ -152,7 +155,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
       );
       const answers = cut.reduce<number>((sum, count) => sum + (count ?? 0), 0);
       if (answers > 0) log.warn({ answers }, 'answers were cut when the grace time ended');
-      await recovered;
+      await kept;
       await rest.disposeAsync();
     },
   };

@@ -39,6 +39,8 @@ export type CounterName =
   | 'changes_dropped_total'
   | 'purges_total'
   | 'recovered_total'
+  | 'scrubbed_total'
+  | 'repaired_total'
   | 'peer_refused_total';
 
 /**
@@ -85,6 +87,8 @@ export const COUNTERS: Readonly<Record<CounterName, string>> = {
   changes_dropped_total: 'changes dropped because the commit queue was full',
   purges_total: 'purges done, by kind',
   recovered_total: 'leftovers of a dead process removed, by kind',
+  scrubbed_total: 'stored bodies read for upkeep, by what was found',
+  repaired_total: 'damaged bodies that were fetched again, by what came of it',
   peer_refused_total: 'peer requests refused for want of a token',
 };
 

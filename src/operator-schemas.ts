@@ -98,30 +98,6 @@ export const purgeResult: z.ZodType<PurgeResult> = z.object({
   jids: z.record(z.string(), z.int()),
 });
 
-/** What `verify` takes, and `stored`. */
-export const verifyInput: z.ZodType<{ readonly storage?: string | undefined }> = z.strictObject({
-  storage: z.string().optional(),
-});
-
-/** One body as `verify` found it. */
-export interface VerifyRow {
-  readonly storage: string;
-  readonly digest: string;
-  readonly size: number;
-  readonly ok: boolean;
-  /** Absent: it is fine. */
-  readonly problem?: string | undefined;
-}
-
-/** One line of `verify --json`. */
-export const verifyRow: z.ZodType<VerifyRow> = z.object({
-  storage: z.string(),
-  digest: z.string(),
-  size: z.int(),
-  ok: z.boolean(),
-  problem: z.string().optional(),
-});
-
 /** How much the stores hold: bodies, and their bytes. */
 export interface StoredTotal {
   readonly bodies: number;

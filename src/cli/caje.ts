@@ -5,7 +5,9 @@ import { addBackupCommand } from './backup-command.ts';
 import { addConfigCommands } from './config-commands.ts';
 import { addCopyCommand } from './copy-command.ts';
 import { addCountersCommand } from './counters-command.ts';
+import { addDuCommand } from './du-command.ts';
 import { addExportCommand } from './export-command.ts';
+import { addGcCommand } from './gc-command.ts';
 import { addImportCommand } from './import-command.ts';
 import { addInitCommand } from './init-command.ts';
 import { addJournalCommand } from './journal-command.ts';
@@ -43,6 +45,8 @@ for (const add of [
   addJournalCommand,
   addPurgeCommand,
   addVerifyCommand,
+  addGcCommand,
+  addDuCommand,
   addPopulateCommand,
   addExportCommand,
   addImportCommand,

@@ -42,9 +42,16 @@ export function configSchema(types: ComponentTypes): z.ZodType<ConfigSections> {
       .transform(({ notReady, grace }) => ({ notReadyMs: notReady, graceMs: grace }))
       .prefault({}),
     gc: z
-      .strictObject({ orphanGrace: duration().prefault('1h') })
-      .transform(({ orphanGrace }) => ({ orphanGraceMs: orphanGrace }))
+      .strictObject({
+        orphanGrace: duration().prefault('1h'),
+        quarantine: duration().prefault('7d'),
+      })
+      .transform(({ orphanGrace, quarantine }) => ({
+        orphanGraceMs: orphanGrace,
+        quarantineMs: quarantine,
+      }))
       .prefault({}),
+    scrub: scrubSection(),
     limits: limitsSection(),
     log: z
       .strictObject({
@@ -81,6 +88,18 @@ function manifestSection(): z.ZodType<ConfigSections['manifest'], object | undef
         .transform(({ type, acquire }) => ({ type, acquireMs: acquire }))
         .prefault({}),
     })
+    .prefault({});
+}
+
+function scrubSection(): z.ZodType<ConfigSections['scrub'], object | undefined> {
+  return z
+    .strictObject({
+      period: duration().prefault('7d'),
+      rate: size()
+        .prefault('32MiB')
+        .refine((rate) => rate > 0, { message: 'expected a size from 1; period: 0 turns it off' }),
+    })
+    .transform(({ period, rate }) => ({ periodMs: period, rate }))
     .prefault({});
 }
 

@@ -100,7 +100,13 @@ export interface ConfigSections {
   readonly trustedProxies: readonly string[];
   readonly spool: { readonly maxBytes: number };
   readonly drain: { readonly notReadyMs: number; readonly graceMs: number };
-  readonly gc: { readonly orphanGraceMs: number };
+  readonly gc: { readonly orphanGraceMs: number; readonly quarantineMs: number };
+  readonly scrub: {
+    /** In which each body is read once; 0: none is. */
+    readonly periodMs: number;
+    /** Bytes a second at most. */
+    readonly rate: number;
+  };
   readonly limits: RequestLimits;
   readonly log: { readonly level: LogLevel; readonly access: boolean };
 }

@@ -101,15 +101,15 @@ export interface ScrubOptions extends CallOptions {
   readonly pace?: ((bytes: number) => Promise<void>) | undefined;
 }
 
-/** What upkeep found of a body. `absent`: it is not kept here, or what should hold it is gone. */
-export type ScrubVerdict = 'whole' | 'damaged' | 'absent';
+/** What upkeep found of a body. `missing`: it was kept and what should hold it is gone; `absent`: it is not, or no longer, kept here. */
+export type ScrubVerdict = 'whole' | 'damaged' | 'missing' | 'absent';
 
 /** What a backend offers that looks after its bodies itself. */
 export interface Scrubbable {
   /**
    * Reads a body to its end against its digest, whatever `verify` says, and without that counting as a use. A damaged one is put
-   * aside, counted and logged as when a client meets it, so that a refill heals it. Throws `unavailable` where the store cannot
-   * be asked.
+   * aside, counted and logged as when a client meets it, so that a refill heals it; so is a missing one, of which there is nothing
+   * to put aside. Throws `unavailable` where the store cannot be asked.
    */
   scrub(digest: Digest, options?: ScrubOptions): Promise<ScrubVerdict>;
   /** Bodies that this node put aside because they are damaged, and that are never served; `modifiedAt` is when. */

@@ -57,7 +57,8 @@ export class DiskUpkeep {
       // Removed or written anew while it was read: then this says nothing.
       const isOther = database.blob(name, digest)?.modifiedAt !== row.modifiedAt;
       await this.discard(row, isGone ? 'missing_blobs_total' : 'corrupt_blobs_total', error);
-      return isGone || isOther ? 'absent' : 'damaged';
+      if (isOther) return 'absent';
+      return isGone ? 'missing' : 'damaged';
     }
   }
 

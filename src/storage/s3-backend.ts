@@ -7,6 +7,9 @@ import type {
   Incoming,
   Opened,
   Recoverer,
+  Scrubbable,
+  ScrubOptions,
+  ScrubVerdict,
   Shared,
   Stat,
 } from './backend.ts';
@@ -22,11 +25,12 @@ import { S3Publisher } from './s3-publisher.ts';
 import { ReadAhead } from './s3-read-ahead.ts';
 import { recoverS3 } from './s3-recovery.ts';
 import { S3Source } from './s3-source.ts';
+import { S3Upkeep } from './s3-upkeep.ts';
 import { S3Uploads } from './s3-uploads.ts';
 import { checkRange, checkSignal, openVerified } from './verified-body.ts';
 
 /** Bodies in a bucket of S3 or of a compatible store. */
-export class S3Backend implements Backend, Recoverer, Shared {
+export class S3Backend implements Backend, Recoverer, Scrubbable, Shared {
   readonly name: string;
   readonly #options: S3BackendOptions;
   readonly #connection: S3Connection;
@@ -37,6 +41,7 @@ export class S3Backend implements Backend, Recoverer, Shared {
   readonly #database: NodeDatabase;
   readonly #publisher: S3Publisher;
   readonly #health: S3Health;
+  readonly #upkeep: S3Upkeep;
   readonly #ahead: ReadAhead;
 
   constructor(options: S3BackendOptions) {
@@ -56,6 +61,8 @@ export class S3Backend implements Backend, Recoverer, Shared {
     this.#database = database;
     this.#publisher = new S3Publisher({ objects, uploads, keys, blocks, backend: options });
     this.#health = new S3Health({ connection, objects, keys, clock });
+    const { idleMs } = connection.limits;
+    this.#upkeep = new S3Upkeep({ objects, keys, backend: options, idleMs });
     this.#ahead = new ReadAhead(options.readAhead);
   }
 
@@ -82,7 +89,8 @@ export class S3Backend implements Backend, Recoverer, Shared {
       idleMs: this.#connection.limits.idleMs,
       signal,
     });
-    const damaged = async (error: unknown): Promise<void> => await this.#discard(digest, error);
+    const damaged = async (error: unknown): Promise<void> =>
+      await this.#upkeep.discard(record, error);
     try {
       const verify = this.#options.verify ?? true;
       const opened = await openVerified({ ...record, source, verify, damaged }, options);
@@ -90,9 +98,7 @@ export class S3Backend implements Backend, Recoverer, Shared {
       return opened;
     } catch (error) {
       if (kindOf(error) !== 'not-found') throw error;
-      this.#options.metrics.count('missing_blobs_total');
-      this.#options.log.warn({ digest }, 'stored body is gone from the bucket');
-      await this.#forget(digest);
+      await this.#upkeep.forget(digest);
       return undefined;
     }
   }
@@ -125,7 +131,7 @@ export class S3Backend implements Backend, Recoverer, Shared {
     checkSignal(options.signal, 's3-backend.delete');
     const found = await this.stat(digest, options);
     if (await options.unless?.()) return false;
-    await this.#remove(digest, options);
+    await this.#upkeep.remove(digest, options);
     return found !== undefined;
   }
 
@@ -148,6 +154,20 @@ export class S3Backend implements Backend, Recoverer, Shared {
     return count;
   }
 
+  async scrub(digest: Digest, options: ScrubOptions = {}): Promise<ScrubVerdict> {
+    checkSignal(options.signal, 's3-backend.scrub');
+    return await this.#upkeep.scrub(digest, options);
+  }
+
+  /** Copies of at most 512 MiB each; what is larger is removed at once. */
+  async *quarantined(options: CallOptions = {}): AsyncIterable<Stat> {
+    yield* this.#upkeep.quarantined(options);
+  }
+
+  async release(digest: Digest, options: CallOptions = {}): Promise<boolean> {
+    return await this.#upkeep.release(digest, options);
+  }
+
   async health(): Promise<Health> {
     return await this.#health.look();
   }
@@ -164,39 +184,13 @@ export class S3Backend implements Backend, Recoverer, Shared {
     const blocks = known ?? (await this.#blocks.learn(digest, options));
     if (blocks === undefined) {
       const message = 'other bytes than its digest says';
-      await this.#discard(digest, new ProxyError('integrity', 's3-backend.open', message));
+      const error = new ProxyError('integrity', 's3-backend.open', message);
+      await this.#upkeep.discard(found, error);
       return undefined;
     }
     const record = { ...found, blocks, isForeign: true };
     await this.#note(record);
     return record;
-  }
-
-  async #discard(digest: Digest, error: unknown): Promise<void> {
-    this.#options.metrics.count('corrupt_blobs_total');
-    this.#options.log.warn(
-      { digest, reason: messageOf(error) },
-      'stored body is unusable and was removed',
-    );
-    try {
-      await this.#remove(digest, {});
-    } catch (cause) {
-      this.#options.log.error(
-        { digest, reason: messageOf(cause) },
-        'unusable body could not be removed',
-      );
-    }
-  }
-
-  async #remove(digest: Digest, options: CallOptions): Promise<void> {
-    await this.#forget(digest);
-    await this.#objects.delete(this.#keys.body(digest), options);
-    await this.#objects.delete(this.#keys.blocks(digest), options);
-  }
-
-  async #forget(digest: Digest): Promise<void> {
-    this.#options.cache?.delete(digest);
-    await this.#database.drop(this.name, digest).catch(() => false);
   }
 
   async #note(record: BlobRecord): Promise<void> {

@@ -17,7 +17,8 @@ const STAGING =
 
 /**
  * Names of objects in a bucket; no key is a folder of another, so that stores on a file system take them.
- * `<prefix>sha256/<two>/<digest>` holds a body, `….blocks` beside it its block digests, `<prefix>staging/…` uploads under way.
+ * `<prefix>sha256/<two>/<digest>` holds a body, `….blocks` beside it its block digests, `<prefix>staging/…` uploads under way,
+ * `<prefix>quarantine/<node>/<digest>` what that node found damaged.
  */
 export class S3Keys {
   /** This node's name. */
@@ -52,6 +53,22 @@ export class S3Keys {
 
   blocks(digest: Digest): string {
     return `${this.body(digest)}.blocks`;
+  }
+
+  /** What this node's quarantine begins with: copies of damaged bodies. */
+  get quarantine(): string {
+    return `${this.#prefix}quarantine/${this.node}/`;
+  }
+
+  /** Where a damaged body of this digest is put aside. */
+  quarantined(digest: Digest): string {
+    return `${this.quarantine}${digest}`;
+  }
+
+  /** The digest of a key in this node's quarantine. Absent: the key is another object's. */
+  quarantinedOf(key: string): Digest | undefined {
+    const name = key.slice(this.quarantine.length);
+    return key.startsWith(this.quarantine) && isDigest(name) ? name : undefined;
   }
 
   /** A key that nobody else uses. */

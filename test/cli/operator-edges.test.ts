@@ -6,13 +6,8 @@ import { text } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { request } from 'undici';
 import type { z } from 'zod';
-import {
-  counterValues,
-  entryRow,
-  journalPage,
-  purgeResult,
-  verifyRow,
-} from '../../src/operator-schemas.ts';
+import { counterValues, entryRow, journalPage, purgeResult } from '../../src/operator-schemas.ts';
+import { verifyRow } from '../../src/storage-schemas.ts';
 import { NodeProcess } from '../support/node-process.ts';
 import { CAJE, cleanEnv, runCaje } from '../support/run-caje.ts';
 import { skipUnless } from '../support/skip.ts';

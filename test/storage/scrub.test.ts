@@ -146,6 +146,7 @@ describe('scrubbing a disk', () => {
     await using disk = await openDisk();
     const { digest } = await disk.backend.put(incomingOf(seededBytes(100_000)));
     await rm(fileOf(disk, digest));
+    expect(await disk.backend.scrub(digest)).to.equal('missing');
     expect(await disk.backend.scrub(digest)).to.equal('absent');
     expect(disk.metrics.value('missing_blobs_total')).to.equal(1);
     expect(await Array.fromAsync(disk.backend.quarantined())).to.deep.equal([]);
