@@ -54,6 +54,9 @@ export interface RunningNode {
   close(): Promise<void>;
 }
 
+/** Longest wait at the end for bodies that are whole and not yet kept. Milliseconds. */
+const SETTLE_MS = 5_000;
+
 /** Starts everything the configuration names. Throws a `ProxyError` whose message says what to change; nothing stays open then. */
 export async function startNode(options: StartOptions): Promise<RunningNode> {
   const { config, log } = options;
@@ -156,6 +159,8 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
       const answers = cut.reduce<number>((sum, count) => sum + (count ?? 0), 0);
       if (answers > 0) log.warn({ answers }, 'answers were cut when the grace time ended');
       await kept;
+      // A body that a client has whole is worth the moment until it is kept.
+      await pullThrough.settle(SETTLE_MS);
       await rest.disposeAsync();
     },
   };

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { messageOf, ProxyError } from '../errors.ts';
 import type { Entry } from '../manifest/entry.ts';
@@ -41,6 +42,11 @@ export class PullThrough {
   /** Fetches that others could join now. */
   get running(): number {
     return this.#fills.size;
+  }
+
+  /** Waits until what has come is kept, `ms` milliseconds at most. */
+  async settle(ms: number): Promise<void> {
+    await Promise.race([this.#fills.idle(), sleep(ms, undefined, { ref: false })]);
   }
 
   /** From now on nobody joins a fetch that began before and that fits; its clients still get their body. */

@@ -24,6 +24,7 @@ interface Running<Arrival> {
 /** One fetch per key: who asks while it runs shares it. After Go's singleflight, but nobody waits for a leader's end. */
 export class Fills<Arrival> {
   readonly #running = new Map<string, Running<Arrival>>();
+  #idle: PromiseWithResolvers<void> | undefined;
   readonly #metrics: Metrics;
 
   constructor(metrics: Metrics) {
@@ -60,6 +61,7 @@ export class Fills<Arrival> {
     const end = (): void => {
       ended = true;
       if (mine && this.#running.get(id) === mine) this.#running.delete(id);
+      this.#tellIdle();
     };
     const arrival = start(end);
     mine = { subject, arrival };
@@ -68,8 +70,22 @@ export class Fills<Arrival> {
     return { ...mine, leader: true };
   }
 
+  /** Resolves once no fetch runs that others could join: what came is kept, or was given up. */
+  async idle(): Promise<void> {
+    if (this.#running.size === 0) return;
+    this.#idle ??= Promise.withResolvers();
+    await this.#idle.promise;
+  }
+
+  #tellIdle(): void {
+    if (this.#running.size > 0) return;
+    this.#idle?.resolve();
+    this.#idle = undefined;
+  }
+
   /** From now on nobody joins what runs and fits: a purge must not be answered from a fetch that began before it. */
   forget(fits: (subject: FlightSubject) => boolean): void {
     for (const [id, running] of this.#running) if (fits(running.subject)) this.#running.delete(id);
+    this.#tellIdle();
   }
 }

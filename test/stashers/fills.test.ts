@@ -22,6 +22,27 @@ describe('Fills', () => {
     expect([begun, fills.size, metrics.value('fills_joined_total')]).to.deep.equal([1, 1, 2]);
   });
 
+  it('is idle when nothing runs any more that others could join', async () => {
+    await fills.idle();
+    const ends: (() => void)[] = [];
+    for (const id of ['a', 'b', 'c'])
+      fills.join(id, { ...subject, key: id }, async (end) => {
+        ends.push(end);
+        return id;
+      });
+    let idle = false;
+    const waited = fills.idle().then(() => {
+      idle = true;
+    });
+    ends[0]?.();
+    ends[1]?.();
+    await new Promise(setImmediate);
+    expect(idle).to.equal(false);
+    fills.forget(({ key }) => key === 'c');
+    await waited;
+    expect(idle).to.equal(true);
+  });
+
   it('stays joinable after the arrival, until its end is called', async () => {
     let end = (): void => {};
     const start = async (ended: () => void): Promise<string> => {
