@@ -5,6 +5,7 @@ import { type OperatorOptions, parseFilled, withOperatorOptions } from './comman
 import { type Operator, openOperator } from './operator.ts';
 import { ProgressBar } from './progress-bar.ts';
 import { stoppable } from './stoppable.ts';
+import { exportTarTo } from './tar-commands.ts';
 import { EXIT, humanSize, plain, print, roomToPrint } from './terminal.ts';
 
 interface ExportOptions extends OperatorOptions {
@@ -18,17 +19,31 @@ interface ExportOptions extends OperatorOptions {
 export function addExportCommand(program: Command): void {
   const command = program
     .command('export')
-    .argument('<folder>', 'where to write; made if it is not there', parseFilled)
-    .description('write the Go modules that are kept into a folder that is itself a GOPROXY');
+    .argument(
+      '<folder>',
+      'folder to write into, made if it is not there; a new file for tar',
+      parseFilled,
+    )
+    .description(
+      'write the Go modules that are kept into a folder that is itself a GOPROXY, or anything that is kept into a tar file',
+    );
   withOperatorOptions(command)
     .addOption(
       new Option('--format <format>', 'how the folder is laid out')
-        .choices(['goproxy'])
+        .choices(['goproxy', 'tar'])
         .default('goproxy'),
     )
-    .option('--rule <name>', 'only what this Go rule stored', parseFilled)
-    .option('--namespace <name>', 'what is kept there instead of under the Go rule', parseFilled)
-    .option('--prefix <module>', 'only this module and those below its path', parseFilled)
+    .option('--rule <name>', 'only what this rule stored', parseFilled)
+    .option(
+      '--namespace <name>',
+      'what is kept there instead of under the Go rule; only that, for tar',
+      parseFilled,
+    )
+    .option(
+      '--prefix <module>',
+      'only this module and those below its path; keys that begin so, for tar',
+      parseFilled,
+    )
     .addHelpText(
       'after',
       `
@@ -36,11 +51,18 @@ What lies there already with the right bytes is not written again. Exit code 1 i
 
 Examples:
   caje export ./modules && GOPROXY=file://$PWD/modules go build
-  caje export /mnt/stick --prefix example.com/team`,
+  caje export /mnt/stick --prefix example.com/team
+  caje export site.tar --format tar --rule site`,
     )
     .action(async (folder: string, options: ExportOptions) => {
-      process.exitCode = await exportTo(folder, options);
+      process.exitCode = await (options.format === 'tar'
+        ? exportTarTo(folder, tarOptions(options))
+        : exportTo(folder, options));
     });
+}
+
+function tarOptions({ format: _, ...options }: ExportOptions): Omit<ExportOptions, 'format'> {
+  return options;
 }
 
 async function exportTo(

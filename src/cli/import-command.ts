@@ -6,6 +6,7 @@ import { FillRows } from './fill-rows.ts';
 import { openOperator } from './operator.ts';
 import { ProgressBar } from './progress-bar.ts';
 import { stoppable } from './stoppable.ts';
+import { importTarFrom } from './tar-commands.ts';
 import { EXIT } from './terminal.ts';
 
 interface ImportOptions extends OperatorOptions {
@@ -18,22 +19,30 @@ interface ImportOptions extends OperatorOptions {
 export function addImportCommand(program: Command): void {
   const command = program
     .command('import')
-    .argument('<folder>', 'where the modules lie', parseFilled)
-    .description('keep the Go modules of a folder; nothing that is kept is replaced');
+    .argument('<folder>', 'folder in which the modules lie; a file for tar', parseFilled)
+    .description(
+      'keep the Go modules of a folder, or what a tar file of caje holds; nothing that is kept is replaced',
+    );
   withOperatorOptions(command)
     .addOption(
       new Option('--format <format>', 'how the folder is laid out; absent: found out').choices([
         'goproxy',
         'athens',
         'modcache',
+        'tar',
       ]),
     )
-    .option('--rule <name>', 'the Go rule that keeps, if there are several', parseFilled)
+    .option(
+      '--rule <name>',
+      'the Go rule that keeps, if there are several; for tar any rule, if not those of the same names',
+      parseFilled,
+    )
     .option('--dry-run', 'only say what would be kept')
     .addHelpText(
       'after',
       `
-goproxy: what caje export writes; athens: the disk of that proxy; modcache: $(go env GOMODCACHE).
+goproxy: what caje export writes; athens: the disk of that proxy; modcache: $(go env GOMODCACHE);
+tar: what caje export --format tar writes, and which is believed.
 Exit code 1 if a file was refused or differs from what is kept.
 
 Examples:
@@ -41,7 +50,10 @@ Examples:
   caje import "$(go env GOMODCACHE)" --dry-run`,
     )
     .action(async (folder: string, options: ImportOptions) => {
-      process.exitCode = await importFrom(folder, options);
+      const { format, dryRun = false, ...rest } = options;
+      process.exitCode = await (format === 'tar'
+        ? importTarFrom(folder, { ...rest, dryRun })
+        : importFrom(folder, options));
     });
 }
 
