@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { type ComponentType, componentType } from '../component.ts';
-import { httpUrl, readSecret, type Secret, secret, size } from '../values.ts';
+import { duration, httpUrl, readSecret, type Secret, secret, size } from '../values.ts';
 import type { Backend } from './backend.ts';
 import { BODY_CACHE } from './body-cache.ts';
 import { NODE_DATABASE } from './node-database.ts';
+import { S3_LIMITS } from './s3-limits.ts';
 
 interface S3Options {
   readonly verify: boolean;
@@ -17,6 +18,12 @@ interface S3Options {
   readonly sse?: 'AES256' | 'aws:kms' | undefined;
   readonly sseKeyId?: string | undefined;
   readonly storageClass?: string | undefined;
+  readonly timeouts: {
+    readonly connect?: number | undefined;
+    readonly answer?: number | undefined;
+    readonly idle?: number | undefined;
+    readonly copy?: number | undefined;
+  };
   readonly credentials?:
     | {
         readonly accessKeyId: string;
@@ -29,6 +36,9 @@ interface S3Options {
 
 /** Objects of these classes have to be asked back for minutes to hours before they can be read. */
 const NOT_AT_ONCE = /^(GLACIER|DEEP_ARCHIVE)$/;
+
+/** Bytes that one copy on the server may have: where a test wants copies of many parts without gigabytes. */
+const COPY_LIMIT_VARIABLE = 'CAJE_TEST_S3_COPY_LIMIT';
 
 const s3Options: z.ZodType<S3Options> = z
   .strictObject({
@@ -61,6 +71,14 @@ const s3Options: z.ZodType<S3Options> = z
       .refine((name) => !NOT_AT_ONCE.test(name), 'objects of this class cannot be read at once')
       .optional()
       .describe('storage class of bodies, such as STANDARD_IA; absent: as the bucket says'),
+    timeouts: z
+      .strictObject({
+        connect: duration().optional().describe('until a connection stands; 5s'),
+        answer: duration().optional().describe('until a call is answered or a body begins; 10s'),
+        idle: duration().optional().describe('that a body may stand still; 30s'),
+        copy: duration().optional().describe('of a copy on the server; 5m'),
+      })
+      .prefault({}),
     credentials: z
       .strictObject({
         accessKeyId: z.string().min(1).describe('access key'),
@@ -92,7 +110,13 @@ export const s3BackendType: ComponentType<unknown, Backend> = componentType<S3Op
     if (options.maxBytes !== undefined)
       log.info({ maxBytes: options.maxBytes }, 'maxBytes is not yet enforced');
     const { region, bucket, prefix, forcePathStyle, checksums, profile, verify } = options;
-    const { sse, sseKeyId, storageClass } = options;
+    const { sse, sseKeyId, storageClass, timeouts } = options;
+    const limits = {
+      connectMs: timeouts.connect ?? S3_LIMITS.connectMs,
+      answerMs: timeouts.answer ?? S3_LIMITS.answerMs,
+      idleMs: timeouts.idle ?? S3_LIMITS.idleMs,
+      copyMs: timeouts.copy ?? S3_LIMITS.copyMs,
+    };
     const credentials = options.credentials && {
       accessKeyId: options.credentials.accessKeyId,
       secretAccessKey: await readSecret(options.credentials.secretAccessKey, baseDir),
@@ -105,8 +129,9 @@ export const s3BackendType: ComponentType<unknown, Backend> = componentType<S3Op
     return new S3Backend({
       ...{ name, clock, log, metrics, nodeId, verify },
       ...{ region, bucket, prefix, forcePathStyle, checksums, credentials, profile },
-      ...{ sse, sseKeyId, storageClass },
+      ...{ sse, sseKeyId, storageClass, limits },
       endpoint: options.endpoint?.href,
+      copyLimit: Number(process.env[COPY_LIMIT_VARIABLE]) || undefined,
       database: context.service(NODE_DATABASE),
       cache: context.service(BODY_CACHE),
     });

@@ -1,5 +1,6 @@
 import { S3Client } from '@aws-sdk/client-s3';
-import type { S3Place } from './s3-errors.ts';
+import { reasonOf, type S3Place } from './s3-errors.ts';
+import { S3_LIMITS, type S3Limits } from './s3-limits.ts';
 
 /** Where a bucket is, how it is spoken to, and what becomes of what is written. */
 export interface S3ClientOptions extends S3Place {
@@ -27,25 +28,6 @@ export interface S3ClientOptions extends S3Place {
   readonly limits?: S3Limits | undefined;
 }
 
-/** How long the store may take, in milliseconds. Tries that follow a failed one are part of it. */
-export interface S3Limits {
-  /** Until a connection stands. */
-  readonly connectMs: number;
-  /** Until a call without a body of its own is answered, or the body asked for begins. */
-  readonly answerMs: number;
-  /** Without a byte of a body, in either direction. */
-  readonly idleMs: number;
-  /** Until a copy on the server, or the joining of parts, is done. */
-  readonly copyMs: number;
-}
-
-/** The usual time limits. */
-export const S3_LIMITS: S3Limits = {
-  connectMs: 5_000,
-  answerMs: 10_000,
-  idleMs: 30_000,
-  copyMs: 300_000,
-};
 /** The first try is one of them. Between them the SDK waits by chance: at most 0.1 s, then twice as much. */
 export const MAX_TRIES: number = 3;
 /** A slow client holds a connection as long as it reads; the SDK's 50 would be used up by as many. */
@@ -60,7 +42,7 @@ export function createS3Client(options: S3ClientOptions, isPatient = false): S3C
   const { connectMs, idleMs } = options.limits ?? S3_LIMITS;
   const socketTimeout = idleMs > SDK_SHORT_MS + SDK_DEFERS_MS ? idleMs - SDK_DEFERS_MS : idleMs;
   const agent = { keepAlive: true, maxSockets: MAX_SOCKETS };
-  return new S3Client({
+  const client = new S3Client({
     region: options.region,
     forcePathStyle: options.forcePathStyle ?? false,
     requestChecksumCalculation: checksums,
@@ -86,4 +68,23 @@ export function createS3Client(options: S3ClientOptions, isPatient = false): S3C
       },
     }),
   });
+  const strategy = client.config.retryStrategy;
+  client.config.retryStrategy = async () => withoutTimeouts(await strategy());
+  return client;
+}
+
+type Strategy = Awaited<ReturnType<S3Client['config']['retryStrategy']>>;
+
+/** The SDK's own, but a limit that was reached is not waited for again. */
+function withoutTimeouts(strategy: Strategy): Strategy {
+  if (!('refreshRetryTokenForRetry' in strategy)) return strategy;
+  return {
+    acquireInitialRetryToken: async (scope) => await strategy.acquireInitialRetryToken(scope),
+    refreshRetryTokenForRetry: async (token, info) => {
+      const error: unknown = info.error;
+      if (reasonOf(error) === 'silent') throw error;
+      return await strategy.refreshRetryTokenForRetry(token, info);
+    },
+    recordSuccess: (token) => strategy.recordSuccess(token),
+  };
 }

@@ -3,8 +3,9 @@ import type { CallOptions } from '../body.ts';
 import type { Clock } from '../clock.ts';
 import { kindOf, ProxyError } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
-import { createS3Client, S3_LIMITS, type S3ClientOptions, type S3Limits } from './s3-client.ts';
+import { createS3Client, type S3ClientOptions } from './s3-client.ts';
 import { isLasting, isRefusal, reasonOf, type S3Right, s3Error, whereOf } from './s3-errors.ts';
+import { S3_LIMITS, type S3Limits } from './s3-limits.ts';
 import { StoreGate } from './store-gate.ts';
 
 /** One call of the SDK, given what it may be told beside its input. */

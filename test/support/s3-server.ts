@@ -3,7 +3,12 @@ import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
-import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import {
+  CreateBucketCommand,
+  DeleteObjectCommand,
+  ListMultipartUploadsCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
 import { tempFolder } from './temp-folder.ts';
 
 /** A real S3 server of the tests' own, on a loopback port and a temporary folder. */
@@ -16,6 +21,10 @@ export interface S3Server extends AsyncDisposable {
   readonly dataFolder: string;
   /** Makes a bucket and gives its name. */
   createBucket(name?: string): Promise<string>;
+  /** Removes an object behind everybody's back. */
+  removeObject(bucket: string, key: string): Promise<void>;
+  /** Keys of uploads that are open, the first thousand. */
+  openUploads(bucket: string): Promise<string[]>;
   /** Ends the server; `start` brings it back with its data on the same port. */
   kill(): Promise<void>;
   start(): Promise<void>;
@@ -118,6 +127,13 @@ export async function startS3Server(): Promise<S3Server> {
     createBucket: async (name = `bucket-${++buckets}`) => {
       await client.send(new CreateBucketCommand({ Bucket: name }));
       return name;
+    },
+    removeObject: async (Bucket, Key) => {
+      await client.send(new DeleteObjectCommand({ Bucket, Key }));
+    },
+    openUploads: async (Bucket) => {
+      const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket }));
+      return Uploads.map(({ Key = '' }) => Key);
     },
     kill,
     start,
