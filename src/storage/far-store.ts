@@ -2,6 +2,7 @@ import type { CallOptions, OpenOptions } from '../body.ts';
 import type { Clock } from '../clock.ts';
 import { ProxyError } from '../errors.ts';
 import type { Backend, Incoming, Opened, Stat } from './backend.ts';
+import type { Digest } from './digest.ts';
 import { StoreGate } from './store-gate.ts';
 
 /** How long the far store of a tiered one may take. */
@@ -39,8 +40,21 @@ export class FarStore {
     return this.#reads.problem ?? this.#writes.problem;
   }
 
+  /** As the store's own; throws `timeout` when it takes longer than to open a body. */
+  async stat(digest: Digest, options: CallOptions = {}): Promise<Stat | undefined> {
+    const op = 'far-store.stat';
+    const limit = Promise.resolve(this.#limits.openMs);
+    const call = async (signal: AbortSignal): Promise<Stat | undefined> =>
+      await this.store.stat(digest, { signal });
+    return await this.#reads.run(
+      op,
+      async () => await inTime(op, limit, options, call),
+      (error) => error.op === op,
+    );
+  }
+
   /** As the store's own; throws `timeout` when it is not open in time. */
-  async open(digest: Opened['digest'], options: OpenOptions = {}): Promise<Opened | undefined> {
+  async open(digest: Digest, options: OpenOptions = {}): Promise<Opened | undefined> {
     const op = 'far-store.open';
     const limit = Promise.resolve(this.#limits.openMs);
     const call = async (signal: AbortSignal): Promise<Opened | undefined> => {

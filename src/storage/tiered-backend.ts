@@ -89,7 +89,7 @@ export class TieredBackend implements Backend, Shared, Composed {
   async stat(digest: Digest, options: CallOptions = {}): Promise<Stat | undefined> {
     checkSignal(options.signal, 'tiered-backend.stat');
     const found = await this.#orNothing(this.#near.stat(digest, options));
-    return found ?? (await this.#far.store.stat(digest, options));
+    return found ?? (await this.#far.stat(digest, options));
   }
 
   async open(digest: Digest, options: OpenOptions = {}): Promise<Opened | undefined> {

@@ -164,7 +164,9 @@ export class TieredCopies implements AsyncDisposable {
       try {
         const options = { signal: this.#stop.signal };
         if ((await near.stat(digest, options)) === undefined) throw goneNear();
-        await far.put(incomingFrom(near, row), options);
+        // Another node, or a put that was left too early, may have brought it there.
+        if ((await far.stat(digest, options))?.size !== row.size)
+          await far.put(incomingFrom(near, row), options);
         await this.#drop(digest);
         metrics.count('tier_copied_total', 'far');
         return true;

@@ -6,7 +6,9 @@ import { GrowingBody, incomingOf } from '../support/incoming.ts';
 import { seededBytes } from '../support/seeded-bytes.ts';
 import { skipUnless } from '../support/skip.ts';
 import { type BackendFixture, contentOf, expectBytes, failureOf } from './backend-fixture.ts';
+import { backendLists } from './backend-lists.ts';
 import { backendReads } from './backend-reads.ts';
+import { backendWrites } from './backend-writes.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -229,6 +231,8 @@ export function backendContract(name: string, create: () => Promise<BackendFixtu
     });
 
     backendReads(() => fixture);
+    backendWrites(() => fixture);
+    backendLists(() => fixture);
   });
 }
 
