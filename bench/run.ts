@@ -14,6 +14,7 @@ import { memory } from './memory.ts';
 import { startup } from './startup.ts';
 import { type Bench, toTable } from './support/bench.ts';
 import { describeMachine, machineLine } from './support/machine.ts';
+import { tiered } from './tiered.ts';
 
 const BENCHES: readonly Bench[] = [
   hit1k,
@@ -27,6 +28,7 @@ const BENCHES: readonly Bench[] = [
   goFirstByte,
   goHerd,
   goHits,
+  tiered,
 ];
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url));
 

@@ -15,6 +15,8 @@ export interface CajeOptions {
   readonly rules?: readonly Readonly<Record<string, unknown>>[] | undefined;
   /** Whether blocks are checked before they are sent. Absent: as by default. */
   readonly verify?: boolean | undefined;
+  /** Keys of the configuration beside the usual ones, or in their place. */
+  readonly config?: Readonly<Record<string, unknown>> | undefined;
   /** Token under which others may ask its peer listener. Absent: it has none. */
   readonly peerToken?: string | undefined;
 }
@@ -53,6 +55,7 @@ export async function startCaje(options: CajeOptions): Promise<CajeServer> {
     },
     fetchers: { site: options.fetcher },
     rules: options.rules ?? [{ name: 'site', path: '/*', protocol: 'http', fetch: 'site' }],
+    ...options.config,
   };
   const file = join(folder, 'caje.yaml');
   // JSON is YAML.
