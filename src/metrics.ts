@@ -71,7 +71,7 @@ export const COUNTERS: Readonly<Record<CounterName, string>> = {
   corrupt_rows_total: 'manifest rows that failed their checksum',
   missing_blobs_total: 'manifest rows whose body was not there',
   store_failures_total: 'calls that an S3 store refused or did not answer, by reason',
-  tier_failed_total: 'calls that one store of a tiered one failed and the other made good, by tier',
+  tier_failed_total: 'calls that one store of a tiered one failed, by tier',
   tier_copied_total: 'bodies copied from one store of a tiered one to the other, by tier',
   tier_not_copied_total: 'bodies that one store of a tiered one did not get, by tier',
   peer_mismatch_total: 'peer bodies that differed from the digest sent along',

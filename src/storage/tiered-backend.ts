@@ -88,13 +88,13 @@ export class TieredBackend implements Backend, Shared, Composed {
 
   async stat(digest: Digest, options: CallOptions = {}): Promise<Stat | undefined> {
     checkSignal(options.signal, 'tiered-backend.stat');
-    const found = await this.#orNothing(this.#near.stat(digest, options));
+    const found = await this.#orNothing(this.#near.stat(digest, options), options);
     return found ?? (await this.#far.stat(digest, options));
   }
 
   async open(digest: Digest, options: OpenOptions = {}): Promise<Opened | undefined> {
     checkSignal(options.signal, 'tiered-backend.open');
-    const opened = await this.#orNothing(this.#near.open(digest, options));
+    const opened = await this.#orNothing(this.#near.open(digest, options), options);
     if (opened === undefined) return await this.#openFar(digest, options);
     if (opened.bytes !== undefined) return opened;
     const { range, signal } = options;
@@ -187,11 +187,14 @@ export class TieredBackend implements Backend, Shared, Composed {
   }
 
   // A near store that cannot be asked is as good as one that has nothing.
-  async #orNothing<T>(call: Promise<T | undefined>): Promise<T | undefined> {
+  async #orNothing<T>(
+    call: Promise<T | undefined>,
+    { signal }: CallOptions,
+  ): Promise<T | undefined> {
     try {
       return await call;
     } catch (error) {
-      if (NOT_THE_STORE.has(kindOf(error)) || kindOf(error) === 'timeout') throw error;
+      if (kindOf(error) === 'range' || signal?.aborted === true) throw error;
       this.#options.metrics.count('tier_failed_total', 'near');
       return undefined;
     }

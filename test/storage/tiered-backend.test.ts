@@ -4,7 +4,7 @@ import { buffer } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { BLOCK_SIZE, type Body } from '../../src/body.ts';
-import { kindOf } from '../../src/errors.ts';
+import { kindOf, ProxyError } from '../../src/errors.ts';
 import type { Backend } from '../../src/storage/backend.ts';
 import { type Digest, digestOf } from '../../src/storage/digest.ts';
 import { contentOf, expectBytes, failureOf } from '../contract/backend-fixture.ts';
@@ -227,6 +227,18 @@ describe('TieredBackend', () => {
       expect(await place.tiered.health()).to.deep.equal({});
     });
   }
+
+  it('reads far where the near store is too slow to say anything', async () => {
+    await using place = await openTiered();
+    const [bytes, digest] = await onlyFar(place, 100_000);
+    place.near.fails = new ProxyError('timeout', 'test', 'too slow');
+    expect((await contentOf(await place.tiered.open(digest))).equals(bytes)).to.equal(true);
+    expect((await place.tiered.stat(digest))?.size).to.equal(bytes.length);
+    const range = { start: 0, end: bytes.length };
+    expect(kindOf(await failureOf(place.tiered.open(digest, { range })))).to.equal('range');
+    const options = { signal: AbortSignal.abort() };
+    expect(kindOf(await failureOf(place.tiered.open(digest, options)))).to.equal('aborted');
+  });
 
   it('serves a near store that is read-only, and keeps what is new far', async function () {
     await using place = await openTiered();

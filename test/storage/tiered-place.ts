@@ -35,6 +35,8 @@ export class WatchedBackend implements Backend {
   puts = 0;
   /** `away`: refuses each call; `silent`: answers none; `full`: refuses writes. Absent: works. */
   state: 'away' | 'silent' | 'full' | undefined;
+  /** What each call throws. Absent: nothing. */
+  fails: ProxyError | undefined;
   /** Bodies stand still after so many bytes. Absent: they do not. */
   pause: { readonly at: number; readonly until: Promise<void> } | undefined;
   /** Resolved before a body is opened. */
@@ -86,6 +88,7 @@ export class WatchedBackend implements Backend {
   }
 
   async #pass({ signal }: CallOptions): Promise<void> {
+    if (this.fails !== undefined) throw this.fails;
     if (this.state === 'away') throw new ProxyError('unavailable', 'watched.call', 'away');
     if (this.state !== 'silent') return;
     const left = Promise.withResolvers<never>();
