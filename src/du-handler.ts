@@ -40,7 +40,7 @@ async function usageOf(
   const orphaned = new Sum();
   const quarantined = new Sum();
   for await (const body of inTurns(backend.list(undefined, options), options)) bodies.add(body);
-  for await (const body of inTurns(ownBodies(backend, options), options))
+  for await (const body of ownBodies(backend, options))
     if (!(await manifest.isReferenced(body.digest))) orphaned.add(body);
   if (isScrubbable(backend))
     for await (const body of backend.quarantined(options)) quarantined.add(body);
@@ -60,6 +60,7 @@ async function usageByRule(
   const rules = new Map<string, { entries: Sum; missing: Sum; of: readonly [string, string] }>();
   let after: string | undefined;
   do {
+    await nextTurn();
     signal?.throwIfAborted();
     const page = await manifest.list({ after, limit: PAGE });
     const there = await Promise.all(page.entries.map((entry) => isKept(backends, entry, signal)));

@@ -14,6 +14,7 @@ import {
   type Leftover,
   type Stat,
 } from './storage/backend.ts';
+import type { Digest } from './storage/digest.ts';
 import type { GcProgress, GcRow } from './storage-schemas.ts';
 
 /** What is cleaned up, and what says what may go. */
@@ -127,11 +128,7 @@ async function* removeOrphans(of: Of): AsyncGenerator<GcRow | GcProgress> {
   const before = clock.now() - config.gc.orphanGraceMs;
   let seen = 0;
   for await (const { digest, size, modifiedAt } of ownBodies(backend, { signal })) {
-    if (++seen % BATCH === 0) {
-      yield { what: 'seen', bodies: BATCH };
-      await nextTurn();
-    }
-    signal?.throwIfAborted();
+    if (++seen % BATCH === 0) yield { what: 'seen', bodies: BATCH };
     if (modifiedAt > before || (await manifest.isReferenced(digest))) continue;
     const row = { what: 'orphan', storage, count: 1, name: digest, size } as const;
     if (dryRun === true) {
@@ -158,7 +155,20 @@ async function* emptyQuarantine({ storage, backend, parts, options }: Of): Async
   }
 }
 
-/** What this node put into a backend: in a shared one the rest may be named by another node's manifest. */
-export function ownBodies(backend: Backend, options: CallOptions): AsyncIterable<Stat> {
-  return isShared(backend) ? backend.listOwn(options) : backend.list(undefined, options);
+/**
+ * What this node put into a backend, in order of digest, after `after`: in a shared one the rest may be named by another node's
+ * manifest. Others get their turn on the event loop meanwhile.
+ */
+export async function* ownBodies(
+  backend: Backend,
+  { signal }: CallOptions,
+  after?: Digest,
+): AsyncGenerator<Stat> {
+  const bodies = isShared(backend) ? backend.listOwn({ signal }) : backend.list(after, { signal });
+  let seen = 0;
+  for await (const body of bodies) {
+    if (++seen % BATCH === 0) await nextTurn();
+    signal?.throwIfAborted();
+    if (after === undefined || body.digest > after) yield body;
+  }
 }

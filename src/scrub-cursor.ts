@@ -1,6 +1,6 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { isDigest } from './storage/digest.ts';
+import { type Digest, isDigest, parseDigest } from './storage/digest.ts';
 
 /** How far a pass over all storages is. */
 export interface ScrubCursor {
@@ -9,7 +9,7 @@ export interface ScrubCursor {
   /** The storage it is in. Absent: it has not begun, or has ended. */
   readonly storage?: string | undefined;
   /** Last body of it that was read. Absent: none. */
-  readonly after?: string | undefined;
+  readonly after?: Digest | undefined;
   /** True: it is at its end. */
   readonly done: boolean;
 }
@@ -17,7 +17,11 @@ export interface ScrubCursor {
 const cursor: z.ZodType<ScrubCursor> = z.object({
   startedAt: z.int().min(0),
   storage: z.string().optional(),
-  after: z.string().refine(isDigest).optional(),
+  after: z
+    .string()
+    .refine(isDigest)
+    .transform((text) => parseDigest(text))
+    .optional(),
   done: z.boolean(),
 });
 

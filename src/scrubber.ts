@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts';
 import type { Config } from './config/config.ts';
-import { messageOf } from './errors.ts';
+import { messageOf, ProxyError } from './errors.ts';
 import { ownBodies } from './gc.ts';
 import type { Logger } from './log.ts';
 import type { Manifest } from './manifest/manifest.ts';
@@ -42,6 +42,9 @@ const REPAIR_MS = 60_000;
 /** A storage that fails so often in a row is left for the next pass. */
 const MAX_FAILURES = 5;
 const FAILURE_WAIT_MS = 10_000;
+/** So many bad bodies, and more than this part of those read: a disk that is not mounted or not readable is not emptied. */
+const MANY = 50;
+const MANY_SHARE = 0.1;
 /** Rows of the manifest read at a time. */
 const PAGE = 200;
 
@@ -126,8 +129,8 @@ export class Scrubber {
       if (isHere) isBefore = false;
       if (isBefore) continue;
       try {
-        for await (const { digest, size } of ownBodies(backend, { signal })) {
-          if (isHere && after !== undefined && digest <= after) continue;
+        const from = isHere ? after : undefined;
+        for await (const { size } of ownBodies(backend, { signal }, from)) {
           bodies += 1;
           bytes += size;
         }
@@ -141,16 +144,17 @@ export class Scrubber {
 
   async #scrubStore(
     [name, backend]: Store,
-    after: string | undefined,
+    after: Digest | undefined,
     pace: ScrubPace,
     signal: AbortSignal,
   ): Promise<void> {
     const { clock, metrics } = this.#options;
     let failures = 0;
+    let read = 0;
+    let bad = 0;
     this.#move({ storage: name, after });
     try {
-      for await (const { digest } of ownBodies(backend, { signal })) {
-        if (after !== undefined && digest <= after) continue;
+      for await (const { digest } of ownBodies(backend, { signal }, after)) {
         await pace.takeBody();
         try {
           const verdict = await backend.scrub(digest, {
@@ -159,7 +163,11 @@ export class Scrubber {
           });
           failures = 0;
           metrics.count('scrubbed_total', verdict);
-          if (verdict === 'damaged' || verdict === 'missing') this.#noteDamage(digest);
+          read += 1;
+          if (verdict === 'damaged' || verdict === 'missing') {
+            bad += 1;
+            this.#noteDamage(digest);
+          }
         } catch (error) {
           signal.throwIfAborted();
           if (++failures >= MAX_FAILURES) throw error;
@@ -168,6 +176,12 @@ export class Scrubber {
         }
         this.#move({ storage: name, after: digest });
         await this.#atTimes(signal);
+        if (bad >= MANY && bad > read * MANY_SHARE)
+          throw new ProxyError(
+            'unavailable',
+            'scrubber.pass',
+            `${bad} of ${read} bodies are damaged or gone, which looks like the storage itself: the rest is left alone`,
+          );
       }
     } catch (error) {
       signal.throwIfAborted();
@@ -195,7 +209,7 @@ export class Scrubber {
     this.#damaged = new Set();
     try {
       for await (const { digest, repair: outcome, problem } of repair(damaged, { signal }))
-        log.info({ digest, repair: outcome, problem }, 'a damaged body was fetched again');
+        log.info({ digest, repair: outcome, problem }, 'a damaged body was to be fetched again');
     } catch (error) {
       signal.throwIfAborted();
       log.warn({ err: messageOf(error) }, 'damaged bodies could not be fetched again');

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { CallOptions } from './body.ts';
 import type { Rule as RuleConfig } from './config/config.ts';
 import { messageOf, ProxyError } from './errors.ts';
@@ -70,6 +70,7 @@ async function entriesOf(
   const found = new Map<Digest, Entry[]>();
   let after: string | undefined;
   do {
+    await nextTurn();
     signal?.throwIfAborted();
     const page = await manifest.list({ after, limit: PAGE });
     for (const entry of page.entries) {

@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import Database from 'better-sqlite3';
@@ -209,6 +209,17 @@ describe('Scrubber', function () {
     await drive(clock, scrubbing(place, { backends }).scrubber.pass(never));
     expect(away.tries).to.equal(5);
     expect(metrics.value('scrubbed_total', 'whole')).to.equal(1);
+  });
+
+  it('leaves a storage alone in which so much is gone that it must be the storage itself', async () => {
+    await using place = await upkeepPlace();
+    for (let number = 0; number < 80; number++) await place.entry(`key-${number}`, 66_000);
+    const root = join(place.folder, 'blobs');
+    await rename(root, `${root}-not-mounted`);
+    const { scrubber, repaired } = scrubbing(place);
+    await drive(place.clock, scrubber.pass(never));
+    expect(repaired).to.have.length(50);
+    expect(await Array.fromAsync(place.backend.list())).to.have.length(30);
   });
 
   it('does nothing where the period is 0', async () => {

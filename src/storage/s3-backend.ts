@@ -5,6 +5,7 @@ import type {
   DeleteOptions,
   Health,
   Incoming,
+  Leftover,
   Opened,
   Recoverer,
   Scrubbable,
@@ -23,7 +24,7 @@ import { S3Keys } from './s3-keys.ts';
 import { S3Objects } from './s3-objects.ts';
 import { S3Publisher } from './s3-publisher.ts';
 import { ReadAhead } from './s3-read-ahead.ts';
-import { recoverS3 } from './s3-recovery.ts';
+import { leftoversOfS3, recoverS3, type S3RecoveryOptions } from './s3-recovery.ts';
 import { S3Source } from './s3-source.ts';
 import { S3Upkeep } from './s3-upkeep.ts';
 import { S3Uploads } from './s3-uploads.ts';
@@ -140,18 +141,15 @@ export class S3Backend implements Backend, Recoverer, Scrubbable, Shared {
    * still for a day.
    */
   async recover(options: CallOptions = {}): Promise<number> {
-    const { clock, metrics } = this.#options;
-    const count = await recoverS3(
-      {
-        objects: this.#objects,
-        uploads: this.#uploads,
-        keys: this.#keys,
-        now: () => clock.now() + this.#connection.clockOffset,
-      },
-      options,
-    );
-    if (count > 0) metrics.count('recovered_total', 'staging', count);
+    const count = await recoverS3(this.#recovery(), options);
+    if (count > 0) this.#options.metrics.count('recovered_total', 'staging', count);
     return count;
+  }
+
+  async *leftovers(options: CallOptions = {}): AsyncIterable<Leftover> {
+    const { uploads, objects } = await leftoversOfS3(this.#recovery(), options);
+    for (const { key } of uploads) yield { name: key, size: 0 };
+    for (const { key, size } of objects) yield { name: key, size };
   }
 
   async scrub(digest: Digest, options: ScrubOptions = {}): Promise<ScrubVerdict> {
@@ -174,6 +172,11 @@ export class S3Backend implements Backend, Recoverer, Scrubbable, Shared {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#connection.destroy();
+  }
+
+  #recovery(): S3RecoveryOptions {
+    const now = (): number => this.#options.clock.now() + this.#connection.clockOffset;
+    return { objects: this.#objects, uploads: this.#uploads, keys: this.#keys, now };
   }
 
   /** Size and block digests of a body that this node has not seen yet. */

@@ -1,6 +1,7 @@
 import { truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { processIdentity } from '../../src/process-identity.ts';
 import type { Digest } from '../../src/storage/digest.ts';
 import { contentOf } from '../contract/backend-fixture.ts';
 import { incomingOf } from '../support/incoming.ts';
@@ -93,6 +94,25 @@ describe('scrubbing a bucket', function () {
     expect(await bucket.backend.scrub(digest)).to.equal('missing');
     expect(bucket.metrics.value('missing_blobs_total')).to.equal(1);
     expect(await bucket.backend.scrub(digest)).to.equal('absent');
+  });
+
+  it('names what a dead process left, and leaves it to recovery', async () => {
+    await using bucket = await openBucket(server);
+    const { backend, objects, uploads } = bucket;
+    const dead = `${PREFIX}staging/${NODE}.999999-1-0/00000000-0000-4000-8000-000000000000`;
+    const live = dead.replace('999999-1-0', processIdentity());
+    for (const key of [dead, live]) {
+      await objects.put(key, Buffer.from('staged'), false, {});
+      await uploads.begin(key, {});
+    }
+    const named = await Array.fromAsync(backend.leftovers());
+    expect(named).to.deep.equal([
+      { name: dead, size: 0 },
+      { name: dead, size: 6 },
+    ]);
+    expect(await backend.recover()).to.equal(2);
+    expect(await keysOf(bucket)).to.deep.equal([live]);
+    expect(await Array.fromAsync(backend.leftovers())).to.deep.equal([]);
   });
 
   it('sees only what this node put aside', async () => {
