@@ -25,7 +25,8 @@ export interface BackupNote {
 
 const digest = z.string().refine(isDigest, 'expected a SHA-256 in hex');
 const size = z.int().min(0);
-const backupNote: z.ZodType<BackupNote> = z.object({
+/** Reads the note. */
+export const backupNote: z.ZodType<BackupNote> = z.object({
   format: z.literal('caje-backup'),
   version: z.literal(1),
   caje: z.string(),

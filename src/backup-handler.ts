@@ -1,28 +1,16 @@
 import { createReadStream } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
-import {
-  type BackupNote,
-  bodyPlace,
-  MANIFESTS,
-  manifestPlace,
-  mayHoldBackup,
-  NOTE,
-} from './backup-folder.ts';
+import { join } from 'node:path';
+import { writeBackupFile } from './backup-file.ts';
+import { bodyPlace, MANIFESTS, manifestPlace, mayHoldBackup, NOTE } from './backup-folder.ts';
+import { bodyOf, copyManifest, type ManifestCopy, manifestPath } from './backup-parts.ts';
 import type { Body, CallOptions } from './body.ts';
 import { messageOf, ProxyError } from './errors.ts';
 import { ExportFolder } from './export-folder.ts';
 import type { HouseParts } from './house-parts.ts';
 import type { BackupInput, BodyRow, HouseTotal } from './house-schemas.ts';
-import {
-  isManifestWhole,
-  type NamedBody,
-  namedBodies,
-  namedTotal,
-} from './manifest/manifest-copy.ts';
-import { backupDatabase } from './sqlite/backup-database.ts';
-import { blocksOfFile, type Digest, isDigest } from './storage/digest.ts';
-import { VERSION } from './version.ts';
+import { type NamedBody, namedBodies, namedTotal } from './manifest/manifest-copy.ts';
+import { isDigest } from './storage/digest.ts';
 import { workThrough } from './work-queue.ts';
 
 /** How much `backup` would look at. */
@@ -31,31 +19,42 @@ export function backupTotal(parts: HouseParts): HouseTotal {
 }
 
 /**
- * Writes the manifest, as it is at one moment, and the bodies that its rows name into a folder; then the note that makes it a
- * backup, unless something failed. What an earlier backup left there is used. Throws `invalid` for the folder, `conflict` while it is
- * written into, `integrity` for a damaged manifest, `aborted`.
+ * Writes the manifest, as it is at one moment, and the bodies that its rows name into a folder or one archive; then the note that makes
+ * it a backup, unless something failed. Throws `invalid` for a place of something else, `conflict` while it is written into or where an
+ * archive is there, `integrity` for a damaged manifest, `aborted`.
  */
 export async function* backup(
   parts: HouseParts,
   input: BackupInput,
   options: CallOptions,
 ): AsyncGenerator<BodyRow> {
-  if (!(await mayHoldBackup(input.folder)))
+  if (!input.isFile && !(await mayHoldBackup(input.place)))
     throw new ProxyError(
       'invalid',
       'backup-handler.open',
-      `${input.folder} holds something else than a backup: name an empty folder`,
+      `${input.place} holds something else than a backup: name an empty folder`,
     );
-  await using folder = await ExportFolder.open(input.folder, { isPrivate: true });
   await using copy = await copyManifest(parts, options);
-  const { digest, size, path, createdAt } = copy;
+  if (input.isFile) yield* writeBackupFile(parts, input.place, copy, options);
+  else yield* writeBackupFolder(parts, input, copy, options);
+}
+
+/** What an earlier backup left there is used. */
+async function* writeBackupFolder(
+  parts: HouseParts,
+  { place, concurrency }: BackupInput,
+  copy: ManifestCopy,
+  options: CallOptions,
+): AsyncGenerator<BodyRow> {
+  const { digest, size, path } = copy;
+  await using folder = await ExportFolder.open(place, { isPrivate: true });
   const open = async (): Promise<Body> => await Promise.resolve(createReadStream(path));
   await folder.put({ path: manifestPlace(digest), digest, size, open });
   const missing: string[] = [];
   let failed = 0;
   const rows = workThrough(
     namedBodies(path),
-    input.concurrency,
+    concurrency,
     async (body, { signal }) => await save(parts, folder, body, signal),
     options,
   );
@@ -65,47 +64,8 @@ export async function* backup(
     yield row;
   }
   if (failed > 0) return;
-  const note: BackupNote = {
-    ...{ format: 'caje-backup', version: 1, caje: VERSION, createdAt },
-    manifest: { digest, size },
-    ...namedTotal(path),
-    missing,
-  };
-  await folder.putText(NOTE, `${JSON.stringify(note, undefined, 2)}\n`);
-  await removeOthers(join(input.folder, MANIFESTS), `${digest}.db`);
-}
-
-/** A copy of the manifest that is gone when it is disposed. */
-interface ManifestCopy extends AsyncDisposable {
-  readonly path: string;
-  readonly digest: Digest;
-  /** Bytes. */
-  readonly size: number;
-  /** Milliseconds since the epoch. */
-  readonly createdAt: number;
-}
-
-async function copyManifest(parts: HouseParts, options: CallOptions): Promise<ManifestCopy> {
-  const { path, handle } = await parts.spool.create();
-  const remove = async (): Promise<void> => {
-    for (const suffix of ['', '-journal', '-wal', '-shm']) await rm(path + suffix, { force: true });
-  };
-  try {
-    await handle.close();
-    const createdAt = Date.now();
-    await backupDatabase(manifestPath(parts), path, options);
-    if (!(await isManifestWhole(path)))
-      throw new ProxyError(
-        'integrity',
-        'backup-handler.manifest',
-        'the manifest is damaged: an earlier backup stays as it is',
-      );
-    const { digest, size } = await blocksOfFile(path);
-    return { path, digest, size, createdAt, [Symbol.asyncDispose]: remove };
-  } catch (error) {
-    await remove();
-    throw error;
-  }
+  await folder.putText(NOTE, `${JSON.stringify(copy.note(missing), undefined, 2)}\n`);
+  await removeOthers(join(place, MANIFESTS), `${digest}.db`);
 }
 
 async function save(
@@ -119,12 +79,9 @@ async function save(
     if (!isDigest(digest)) return { ...row, outcome: 'missing' };
     const path = bodyPlace(digest);
     const open = async (): Promise<Body> => {
-      for (const [, backend] of await parts.backends()) {
-        const opened = await backend.open(digest, { signal });
-        if (opened?.size === size) return opened.body;
-        opened?.body.destroy();
-      }
-      throw new NotKept();
+      const body = await bodyOf(parts, digest, size, { signal });
+      if (body === undefined) throw new NotKept();
+      return body;
     };
     const outcome = await folder.put({ path, digest, size, open });
     return { ...row, outcome: outcome === 'written' ? 'copied' : 'there' };
@@ -142,8 +99,4 @@ async function removeOthers(folder: string, keep: string): Promise<void> {
   for (const name of await readdir(folder)) {
     if (name !== keep) await rm(join(folder, name), { force: true });
   }
-}
-
-function manifestPath({ config }: HouseParts): string {
-  return resolve(config.data, config.manifest.path);
 }

@@ -24,19 +24,27 @@ export const copyInput: z.ZodType<CopyInput> = z.strictObject({
 
 /** What `backup` takes. */
 export interface BackupInput {
-  /** Absolute path of the folder to write into; made if it is not there. */
-  readonly folder: string;
+  /** Absolute path of the folder to write into, made if it is not there; or of the archive. */
+  readonly place: string;
+  /** True: one archive is written. */
+  readonly isFile: boolean;
+  /** Bodies at once, into a folder. */
   readonly concurrency: number;
 }
 
 /** What `backup` takes. */
 export const backupInput: z.ZodType<BackupInput> = z.strictObject({
-  folder: z.string().startsWith('/', 'expected an absolute path'),
+  place: z.string().startsWith('/', 'expected an absolute path'),
+  isFile: z.boolean().default(false),
   concurrency,
 });
 
 /** What a restore takes. */
-export interface RestoreInput extends BackupInput {
+export interface RestoreInput {
+  /** Absolute path of what `backup` wrote. */
+  readonly place: string;
+  /** Bodies at once, from a folder. */
+  readonly concurrency: number;
   /** True: bodies that are damaged are left out. */
   readonly partial: boolean;
 }

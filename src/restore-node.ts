@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs';
-import { link, mkdir, open, readdir, rm } from 'node:fs/promises';
+import { link, mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { manifestPlace, readNote } from './backup-folder.ts';
+import { BackupFile } from './backup-file.ts';
+import { readNote } from './backup-folder.ts';
+import type { BackupSource } from './backup-source.ts';
 import type { CallOptions } from './body.ts';
 import { codeOf, ProxyError } from './errors.ts';
 import type { BodyRow, HouseTotal, RestoreInput } from './house-schemas.ts';
@@ -9,45 +11,48 @@ import { beginNewEpochs, isManifestWhole } from './manifest/manifest-copy.ts';
 import { openDataFolder } from './node-identity.ts';
 import { type OfflineOptions, openOfflineNode } from './offline-node.ts';
 import { isProcessAlive, processIdentity } from './process-identity.ts';
-import { restoreBodies } from './restore-bodies.ts';
-import { blocksOfStream } from './storage/digest.ts';
+import { FolderBackup } from './restore-bodies.ts';
+import { tarSize } from './tar-members.ts';
 
 /** What begins the name of the folder in which a manifest lies until its bodies are there. */
 const STAGING = 'restore.';
-const FILE_MODE = 0o640;
 const FOLDER_MODE = 0o750;
 
-/** How much `restoreNode` would look at. Throws `invalid` where the folder is no whole backup. */
-export async function restoreTotal({ folder }: RestoreInput): Promise<HouseTotal> {
-  const { bodies, bytes } = await readNote(folder);
+/** How much `restoreNode` would look at; of an archive only its bytes are known. Throws `invalid` for what is no whole backup. */
+export async function restoreTotal({ place }: RestoreInput): Promise<HouseTotal> {
+  if (await isFile(place)) return { bodies: 0, bytes: await tarSize(place) };
+  const { bodies, bytes } = await readNote(place);
   return { bodies, bytes };
 }
 
 /**
  * Makes the data folder of a configuration from a backup: bodies first, into the stores of today's rules, then the manifest, with a
  * new epoch, in one step. To be called while no node runs. Nothing is overwritten: throws `conflict` where there is a manifest already,
- * `invalid` for a folder that is no whole backup, `integrity` for a damaged one, unless `partial` leaves its bodies out.
+ * `invalid` for what is no whole backup, `integrity` for a damaged one, unless `partial` leaves its bodies out.
  */
 export async function* restoreNode(
   options: OfflineOptions,
-  { folder, partial, concurrency }: RestoreInput,
+  { place, partial, concurrency }: RestoreInput,
   call: CallOptions,
 ): AsyncGenerator<BodyRow> {
   const { config } = options;
   const target = resolve(config.data, config.manifest.path);
   refuseExisting(target);
-  const note = await readNote(folder);
+  await using source = await openBackup(place);
   openDataFolder(config.data);
   await mkdir(dirname(target), { recursive: true, mode: FOLDER_MODE });
   await using staging = await makeStaging(dirname(target));
   const staged = join(staging.path, basename(target));
-  await stage(join(folder, manifestPlace(note.manifest.digest)), staged, note.manifest.digest);
+  await source.manifest(staged);
+  if (!(await isManifestWhole(staged)))
+    throw new ProxyError('integrity', 'restore-node.manifest', "the backup's manifest is damaged");
+  beginNewEpochs(staged);
   let failed = 0;
   {
     const manifest = { ...config.manifest, path: staged };
     await using node = await openOfflineNode({ ...options, config: { ...config, manifest } });
-    const input = { folder, note, manifest: staged, concurrency };
-    for await (const row of restoreBodies(node.house, input, call)) {
+    const input = { parts: node.house, manifest: staged, concurrency };
+    for await (const row of source.bodies(input, call)) {
       if (row.outcome === 'failed') failed += 1;
       yield row;
     }
@@ -61,24 +66,15 @@ export async function* restoreNode(
   await publish(staged, target);
 }
 
-async function stage(from: string, to: string, digest: string): Promise<void> {
-  const fail = (what: string): never => {
-    throw new ProxyError('integrity', 'restore-node.manifest', `the backup's manifest ${what}`);
-  };
-  const source = await open(from, 'r').catch((error: unknown) =>
-    fail(codeOf(error) === 'ENOENT' ? 'is not there' : `cannot be read: ${codeOf(error)}`),
+async function openBackup(place: string): Promise<BackupSource> {
+  return (await isFile(place)) ? await BackupFile.open(place) : await FolderBackup.open(place);
+}
+
+async function isFile(place: string): Promise<boolean> {
+  return await stat(place).then(
+    (stats) => stats.isFile(),
+    () => false,
   );
-  await using file = await open(to, 'wx', FILE_MODE);
-  const pieces = async function* (): AsyncGenerator<Buffer> {
-    for await (const piece of source.createReadStream() as AsyncIterable<Buffer>) {
-      await file.appendFile(piece);
-      yield piece;
-    }
-  };
-  const found = await blocksOfStream(pieces());
-  if (found.digest !== digest) fail('does not match its digest');
-  if (!(await isManifestWhole(to))) fail('is damaged');
-  beginNewEpochs(to);
 }
 
 // By a link and not by a rename: what came in between stays.

@@ -8,7 +8,8 @@ import { type HouseParts, storesOf } from './house-parts.ts';
 import type { NewEntry } from './manifest/entry.ts';
 import type { Backend } from './storage/backend.ts';
 import { type Digest, parseDigest } from './storage/digest.ts';
-import { readTar, tarSize } from './tar-reader.ts';
+import { tarSize } from './tar-members.ts';
+import { readTar } from './tar-reader.ts';
 import type { TarEntry, TarImportInput, TarRow, TarTotal } from './tar-schemas.ts';
 
 /** What became of a row, without how far the whole is. */

@@ -20,9 +20,13 @@ interface BackupOptions extends OperatorOptions {
 export function addBackupCommand(program: Command): void {
   const command = program
     .command('backup')
-    .argument('<folder>', 'where to write; made if it is not there', parseFilled)
+    .argument(
+      '<place>',
+      'folder to write into, made if it is not there; or a new file, NAME.tar',
+      parseFilled,
+    )
     .description(
-      'save the manifest and every body that it names into a folder, while the node serves',
+      'save the manifest and every body that it names into a folder or a tar file, while the node serves',
     );
   withOperatorOptions(command)
     .option('--concurrency <n>', 'bodies at once', parseCount, HOUSE_CONCURRENCY)
@@ -33,16 +37,17 @@ Into a folder with an earlier backup only what is new is written; until the end 
 Exit code 1 if a body failed: run it again then.
 
 Example:
-  caje backup /mnt/backup/caje`,
+  caje backup /mnt/backup/caje
+  caje backup /mnt/backup/caje.tar`,
     )
-    .action(async (folder: string, options: BackupOptions) => {
-      process.exitCode = await backup(folder, options);
+    .action(async (place: string, options: BackupOptions) => {
+      process.exitCode = await backup(place, options);
     });
 }
 
-async function backup(folder: string, options: BackupOptions): Promise<number> {
+async function backup(place: string, options: BackupOptions): Promise<number> {
   const { config, json = false, concurrency } = options;
-  const input = { folder: resolve(folder), concurrency };
+  const input = { place: resolve(place), isFile: place.endsWith('.tar'), concurrency };
   await using operator = await openOperator(config);
   const total = ProgressBar.isSeen ? await operator.call('backup-total', houseTotal) : undefined;
   using rows = new BodyRows({ json, verb: 'saved', total });

@@ -23,7 +23,7 @@ interface RestoreOptions extends OperatorOptions {
 export function addRestoreCommand(program: Command): void {
   const command = program
     .command('restore')
-    .argument('<folder>', 'what caje backup wrote', parseFilled)
+    .argument('<place>', 'what caje backup wrote', parseFilled)
     .description('make the data folder of a node from a backup; no node may run with it');
   withOperatorOptions(command)
     .option('--partial', 'go on without bodies that are damaged: they are fetched again')
@@ -37,12 +37,12 @@ comes last, so a restore that was stopped goes on when it is run again. The jour
 Example:
   caje restore /mnt/backup/caje --config new.yaml`,
     )
-    .action(async (folder: string, options: RestoreOptions) => {
-      process.exitCode = await restore(folder, options);
+    .action(async (place: string, options: RestoreOptions) => {
+      process.exitCode = await restore(place, options);
     });
 }
 
-async function restore(folder: string, options: RestoreOptions): Promise<number> {
+async function restore(place: string, options: RestoreOptions): Promise<number> {
   const { config: file, json = false, concurrency, partial = false } = options;
   const [{ loadNode }, { builtinTypes }, { restoreNode, restoreTotal }] = await Promise.all([
     import('./load.ts'),
@@ -57,7 +57,7 @@ async function restore(folder: string, options: RestoreOptions): Promise<number>
       'restore',
       `a node runs with the data folder ${data}: stop it first`,
     );
-  const input = { folder: resolve(folder), concurrency, partial };
+  const input = { place: resolve(place), concurrency, partial };
   const total = ProgressBar.isSeen ? await restoreTotal(input) : undefined;
   using rows = new BodyRows({ json, verb: 'restored', total });
   const node = { ...loaded, types: builtinTypes, log: createLogger('warn') };
