@@ -102,23 +102,42 @@ function numbersOf(version: string): readonly string[] {
 
 // path.Match: `*` and `?` do not cross a slash, a class is between brackets, a backslash takes the next character as it is.
 function globExpression(glob: string): RegExp {
-  let source = '';
+  const elements: string[][] = [['']];
+  const add = (source: string): void => {
+    const pieces = elements.at(-1) as string[];
+    pieces.push((pieces.pop() ?? '') + source);
+  };
   for (let at = 0; at < glob.length; at++) {
     const character = glob.charAt(at);
-    if (character === '*') source += '[^/]*';
-    else if (character === '?') source += '[^/]';
+    if (character === '*') elements.at(-1)?.push('');
+    else if (character === '/') elements.push(['']);
+    else if (character === '?') add('[^/]');
     else if (character === '[') {
       const end = glob.indexOf(']', at + 2);
       if (end < 0) throw new Error(`the pattern ${JSON.stringify(glob)} has a [ without its ]`);
-      source += classSource(glob.slice(at + 1, end));
+      add(classSource(glob.slice(at + 1, end)));
       at = end;
     } else if (character === '\\') {
       at += 1;
       if (at === glob.length) throw new Error(`the pattern ${JSON.stringify(glob)} ends in a \\`);
-      source += literal(glob.charAt(at));
-    } else source += literal(character);
+      add(literal(glob.charAt(at)));
+    } else add(literal(character));
   }
-  return new RegExp(`^${source}$`);
+  return new RegExp(`^${elementsSource(elements)}$`);
+}
+
+// What follows a star is taken where it is first found and never looked for again, unless it ends its element: clients choose the
+// text, and going back over each of several stars would take them minutes.
+function elementsSource(elements: readonly (readonly string[])[]): string {
+  let group = 0;
+  const sources = elements.map(([first = '', ...afterStars]) => {
+    const last = afterStars.pop();
+    const middle = afterStars
+      .filter((piece) => piece !== '')
+      .map((piece) => `(?=([^/]*?${piece}))\\${++group}`);
+    return first + middle.join('') + (last === undefined ? '' : `[^/]*${last}`);
+  });
+  return sources.join('/');
 }
 
 function classSource(content: string): string {

@@ -24,12 +24,24 @@ describe('module patterns', () => {
     [',', 'one.example', false],
     ['*', 'any.example/at/all', true],
     ['a+b.example', 'aab.example', false],
+    ['*a*b*c.example/x', 'a-ab-bc-c.example/x', true],
+    ['*a*b*c.example/x', 'a-ac-cb.example/x', false],
+    ['a*b*/*c*d', 'abxb/c-cd-d/e', true],
+    ['a*b*/*c*d', 'abxb/c-cd-dx', false],
+    ['a**1[0-9]*', 'a-1a-12.x', true],
+    ['a**1[0-9]*', 'a-1a-1', false],
   ];
   for (const [pattern, module, fits] of table) {
     it(`${JSON.stringify(pattern)} ${fits ? 'fits' : 'does not fit'} ${module}`, () => {
       expect(matchesModulePattern(pattern, module)).to.equal(fits);
     });
   }
+
+  it('takes no time for a long path and many stars', () => {
+    const begun = performance.now();
+    expect(matchesModulePattern('*-*-*-*-*.example.com', `a${'-a'.repeat(4_000)}`)).to.equal(false);
+    expect(performance.now() - begun).to.be.below(1_000);
+  });
 
   it('names a glob that is malformed', () => {
     expect(() => matchesModulePattern('corp.example.com/[a', 'x.y')).to.throw('[a');
