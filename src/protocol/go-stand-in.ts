@@ -29,7 +29,14 @@ export async function answerFromKept(
   if (latest === undefined) return undefined;
   try {
     const info = await askKept(`/${latest.infoKey}`);
-    if (info.status === 200) return info;
+    // The .info never changes, but which of them is the latest does.
+    if (info.status === 200)
+      return {
+        ...info,
+        headers: info.headers.without('age').with('Cache-Control', 'no-store'),
+        report: { ...info.report, ttl: undefined },
+        replay: undefined,
+      };
     info.content?.close();
   } catch {
     // Its zip is kept and its .info is not, which says no more than the version.

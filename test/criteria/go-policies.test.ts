@@ -196,10 +196,14 @@ describe('policies for modules', function () {
     await eventually('its row', () => entryRows(node, '@v/v1.0.0.info')[0]);
     await registry.leave();
     expect(await get('@v/list')).to.deep.equal([200, 'v1.0.0\nv1.2.0-rc.1\n']);
-    expect(await get('@latest')).to.deep.equal([200, info]);
+    const latest = await client.get(`${node.url}/go/open.example.org/m/@latest`);
+    expect([latest.status, String(latest.body)]).to.deep.equal([200, info]);
+    expect(latest.headers.get('cache-control')).to.equal('no-store');
     expect((await get('@v/v1.1.0.info'))[0]).to.equal(502);
-    await node.stop();
     await registry.return();
+    registry.put('/open.example.org/m/@latest', '{"Version":"v1.3.0"}');
+    expect((await get('@latest'))[1], 'with the upstream back').to.contain('v1.3.0');
+    await node.stop();
     rule['network'] = 'offline';
     await node.restart();
     registry.requests.length = 0;
