@@ -60,7 +60,7 @@ export async function* verifySums(
     async (kept, { signal }): Promise<SumdbRow> => {
       const { module, version, file } = kept;
       const row = { module, version, file };
-      if (protocol.hidesSums(module)) return { ...row, outcome: 'skipped' };
+      if (protocol.hidesSums(module, version)) return { ...row, outcome: 'skipped' };
       const verdict = await verdictOf(parts, databases, kept, signal);
       signal.throwIfAborted();
       return { ...row, ...verdict };

@@ -28,8 +28,8 @@ export interface GoChecksOptions {
   readonly database?: SumdbClient | undefined;
   /** Keys of the databases that are passed through, by name. A name without one is checked for its form alone. */
   readonly keys: ReadonlyMap<string, VerifierKey>;
-  /** True: no checksum database learns of the module. */
-  hidesSums(module: string): boolean;
+  /** True: no checksum database learns of this version of the module. */
+  hidesSums(module: string, version: string): boolean;
   readonly log: Logger;
   readonly metrics: Metrics;
 }
@@ -77,7 +77,7 @@ export class GoChecks {
     { module = '', version = '' }: RouteParams,
   ): Confirmation | undefined {
     const { sums, database, hidesSums } = this.#options;
-    if (sums === 'off' || database === undefined || hidesSums(module)) return undefined;
+    if (sums === 'off' || database === undefined || hidesSums(module, version)) return undefined;
     return async ({ h1 }) => {
       // What cannot be hashed is refused by the clients themselves.
       if (h1 !== undefined) await this.#confirm(database, module, version, { [file]: h1 });

@@ -45,14 +45,15 @@ export class GoPolicies {
   lookupRefusal(module: string, version: string): string | undefined {
     const policy = this.of(module, version);
     if (policy?.deny !== undefined) return policy.deny;
-    const hidden = policy?.private === true || this.hidesSums(module);
+    const hidden = this.hidesSums(module, version);
     return hidden
       ? `${module} is private: its checksum is not looked up; set GONOSUMDB or GOPRIVATE for it`
       : undefined;
   }
 
-  /** True: the checksum databases must not learn of the module. */
-  hidesSums(module: string): boolean {
-    return this.#noSumdb(module) || this.of(module, undefined)?.private === true;
+  /** True: the checksum databases must not learn of the module, or of this version of it. */
+  hidesSums(module: string, version?: string | undefined): boolean {
+    if (this.#noSumdb(module) || this.of(module, undefined)?.private === true) return true;
+    return version !== undefined && this.of(module, version)?.private === true;
   }
 }

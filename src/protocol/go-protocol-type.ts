@@ -142,7 +142,7 @@ export const goProtocolType: ComponentType<unknown, Protocol> = componentType({
               ? undefined
               : new SumdbClient({ key: first.key ?? first.name, read: read(first.name) }),
           keys,
-          hidesSums: (module) => hidden.hidesSums(module),
+          hidesSums: (module, version) => hidden.hidesSums(module, version),
           log: context.log,
           metrics: context.metrics,
         }),

@@ -80,9 +80,9 @@ export class GoProtocol implements Protocol, AsyncDisposable {
     return this.#options.sumdb.map((one) => openSumdb(one, this.#readSumdb(one.name)));
   }
 
-  /** True: a module whose checksums are not looked up anywhere. Name unescaped. */
-  hidesSums(module: string): boolean {
-    return this.#options.policies.hidesSums(module);
+  /** True: the checksums of the module, or of this version of it, are not looked up anywhere. Names unescaped. */
+  hidesSums(module: string, version?: string | undefined): boolean {
+    return this.#options.policies.hidesSums(module, version);
   }
 
   /** True: peers must not learn of it. */

@@ -158,6 +158,18 @@ describe('checks of what modules are made of', function () {
     });
   }
 
+  it('checkSums asks no database about the versions that are private', async () => {
+    const modules = [{ match: MODULE, versions: '>=v2.0.0', private: true }];
+    await start({ checkSums: 'verify', modules });
+    for (const version of ['v1.0.0', 'v2.0.0+incompatible']) {
+      registry.release(MODULE, version);
+      await get(`${AT}${version}.mod`);
+    }
+    const about = (version: string): number =>
+      sumdb.requests.filter((path) => path.endsWith(`@${version}`)).length;
+    expect([about('v1.0.0'), about('v2.0.0+incompatible')]).to.deep.equal([1, 0]);
+  });
+
   it('checkSums without a key: exit 1 that says so', async () => {
     await start({});
     const started = NodeProcess.start({
