@@ -11,6 +11,7 @@ import type { Logger } from './log.ts';
 import { openManifest } from './manifest/open-manifest.ts';
 import { Metrics } from './metrics.ts';
 import type { NodeIdentity } from './node-identity.ts';
+import { pinnedBodies } from './pinned-bodies.ts';
 import { HASH_THREAD } from './protocol/go-protocol-type.ts';
 import { PURGER } from './protocol/protocol-types.ts';
 import { PullThrough } from './protocol/pull-through.ts';
@@ -19,6 +20,7 @@ import { bodyRelay } from './stashers/body-relay.ts';
 import { SpoolFolder } from './stashers/spool-folder.ts';
 import { MANIFEST } from './stashers/stasher-types.ts';
 import { BODY_CACHE, BodyCache } from './storage/body-cache.ts';
+import { PINS } from './storage/eviction.ts';
 import { NODE_DATABASE, NodeDatabase } from './storage/node-database.ts';
 import { START_RELAY } from './storage/tiered-refills.ts';
 import { TOKENS } from './tokens.ts';
@@ -169,6 +171,7 @@ function componentModule({ types, startDemo }: ContainerOptions): ContainerModul
             [PURGER, purger],
             [HASH_THREAD, hashes],
             [START_RELAY, bodyRelay(folder)],
+            [PINS, pinnedBodies(manifest, config.rules)],
             [START_DEMO, startDemo],
           ]),
         }),

@@ -25,7 +25,6 @@ export type CounterName =
   | 'tier_failed_total'
   | 'tier_copied_total'
   | 'tier_not_copied_total'
-  | 'store_failures_total'
   | 'peer_mismatch_total'
   | 'pinned_mismatch_total'
   | 'put_aside_total'
@@ -39,6 +38,9 @@ export type CounterName =
   | 'changes_dropped_total'
   | 'purges_total'
   | 'recovered_total'
+  | 'store_failures_total'
+  | 'evicted_total'
+  | 'quota_refused_total'
   | 'scrubbed_total'
   | 'repaired_total'
   | 'peer_refused_total';
@@ -87,6 +89,8 @@ export const COUNTERS: Readonly<Record<CounterName, string>> = {
   changes_dropped_total: 'changes dropped because the commit queue was full',
   purges_total: 'purges done, by kind',
   recovered_total: 'leftovers of a dead process removed, by kind',
+  evicted_total: 'bodies removed so that a storage stays within its quota, by storage',
+  quota_refused_total: 'bodies that a quota had no room for, by reason',
   scrubbed_total: 'stored bodies read for upkeep, by what was found',
   repaired_total: 'damaged bodies that were fetched again, by what came of it',
   peer_refused_total: 'peer requests refused for want of a token',

@@ -45,6 +45,7 @@ const EXPECTED_SIZE = 'a size such as 20GiB, 10MB, 64KiB or a number of bytes';
 const EXPECTED_DURATION =
   'a duration such as 500ms, 30s, 2m, 1h or 7d, or a number of milliseconds';
 const EXPECTED_AMOUNT = 'a size such as 1GiB or a percentage such as 5%';
+const EXPECTED_SHARE = 'a percentage such as 90%, above 0% and at most 100%';
 const EXPECTED_SECRET = 'a text that is not empty, or { file: PATH }';
 const EXPECTED_URL =
   'an http:// or https:// URL such as http://127.0.0.1:3000, without user, query or fragment';
@@ -86,13 +87,18 @@ export function duration(): ValueSchema<number, string | number> {
 /** A size, or a percentage such as `5%`: for limits that follow the size of a disk. */
 export function sizeOrPercentage(): ValueSchema<Amount, string | number> {
   return textOrNumber<Amount>(EXPECTED_AMOUNT, ['5%', '1GiB'], (value) => {
-    const percentage = typeof value === 'string' ? /^(\d+(?:\.\d+)?) ?%$/.exec(value.trim()) : null;
-    if (percentage !== null) {
-      const share = Number(percentage[1]) / 100;
-      return share <= 1 ? { kind: 'share', share } : undefined;
-    }
+    const share = typeof value === 'string' ? parseShare(value) : undefined;
+    if (share !== undefined) return share <= 1 ? { kind: 'share', share } : undefined;
     const bytes = typeof value === 'number' ? whole(value) : parseSize(value);
     return bytes === undefined ? undefined : { kind: 'bytes', bytes };
+  });
+}
+
+/** A share above 0 and at most 1, written as a percentage such as `90%`. Give defaults with `.prefault('90%')`. */
+export function percentage(): ValueSchema<number, string | number> {
+  return textOrNumber(EXPECTED_SHARE, ['90%'], (value) => {
+    const share = typeof value === 'string' ? parseShare(value) : undefined;
+    return share !== undefined && share > 0 && share <= 1 ? share : undefined;
   });
 }
 
@@ -170,6 +176,11 @@ function textOrNumber<Output>(
       context.issues.push({ code: 'custom', message: `expected ${expected}`, input: value });
       return z.NEVER;
     });
+}
+
+function parseShare(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?) ?%$/.exec(text.trim());
+  return match === null ? undefined : Number(match[1]) / 100;
 }
 
 function wholeAmount(text: string, units: Readonly<Record<string, number>>): number | undefined {

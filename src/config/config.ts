@@ -48,6 +48,8 @@ export interface Rule {
   readonly freshness: 'strict' | 'rfc';
   /** True: peers may not ask for what this rule serves. */
   readonly private: boolean;
+  /** True: a storage within a quota never evicts what this rule keeps. */
+  readonly pin: boolean;
   /** True: the origin sees the host that the client asked for. */
   readonly preserveHost: boolean;
   /** True: a client's `Cache-Control: no-cache` and the like have their RFC 9111 effect. */

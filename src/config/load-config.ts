@@ -158,7 +158,9 @@ function resolveConfig(sections: ConfigSections, source: Source, tree: ConfigTre
 function notesOn(tree: ConfigTree): readonly string[] {
   const storage = tree.root['storage'];
   return Object.entries(isMapping(storage) ? storage : {})
-    .filter(([, backend]) => isMapping(backend) && 'maxBytes' in backend)
+    .filter(
+      ([, backend]) => isMapping(backend) && 'maxBytes' in backend && backend['type'] === 's3',
+    )
     .map(([name]) => `storage.${name}.maxBytes is read but not yet enforced`);
 }
 

@@ -36,6 +36,7 @@ function commonRule(): z.ZodObject {
     freshness: z.enum(['strict', 'rfc']).default('strict'),
     fallthrough: z.literal('any').optional(),
     private: z.boolean().default(false),
+    pin: z.boolean().default(false),
     preserveHost: z.boolean().default(false),
     honorClientReload: z.boolean().default(true),
     cookies: z.enum(['bypass', 'ignore']).default('bypass'),

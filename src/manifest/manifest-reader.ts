@@ -151,12 +151,12 @@ export class ManifestReader {
       .all(namespace.nsid, since) as { jid: Jid; kind: PurgeKind; value: string }[];
   }
 
-  names(digest: string): boolean {
-    return (
-      this.#database
-        .prepare('SELECT 1 FROM entries WHERE digest = ? AND deleted = 0 LIMIT 1')
-        .get(digest) !== undefined
-    );
+  names(digest: string, rules?: ReadonlySet<string>): boolean {
+    const ofRule = rules && 'AND rule IN (SELECT value FROM json_each(?))';
+    const found = this.#database
+      .prepare(`SELECT 1 FROM entries WHERE digest = ? AND deleted = 0 ${ofRule ?? ''} LIMIT 1`)
+      .get(digest, ...(rules ? [JSON.stringify([...rules])] : []));
+    return found !== undefined;
   }
 
   close(): void {

@@ -164,8 +164,11 @@ export interface Manifest extends AsyncDisposable {
   seen(options: SeenOptions): Promise<EntryPage>;
   /** Changes after `since` (`epoch:jid`, or '' from the start). Throws `gone` when older than what is kept or of another epoch. */
   journal(namespace: string, since: string, limit: number): Promise<JournalPage>;
-  /** Whether a body is named by any row; pending and expected ones count. For cleaning up. */
-  isReferenced(digest: string): Promise<boolean>;
+  /**
+   * Whether a body is named by any row, or by one of these rules; what is pending, expected or only in memory counts, of
+   * whatever rule. For cleaning up.
+   */
+  isReferenced(digest: string, rules?: ReadonlySet<string>): Promise<boolean>;
   /** Says that a row naming this body may be handed in soon. Gives the function that ends it. */
   expect(digest: string): () => void;
   /** Called after each change, from whatever process. Gives the function that ends it. */

@@ -161,10 +161,10 @@ export class SqliteManifest implements Manifest {
     return journalPage(this.#reader, namespace, since, limit);
   }
 
-  async isReferenced(digest: string): Promise<boolean> {
+  async isReferenced(digest: string, rules?: ReadonlySet<string>): Promise<boolean> {
     if (this.#memory.pending.names(digest) || this.#memory.index.holdsDigest(digest)) return true;
     // Who cannot read must not say that a body may go.
-    return this.#reader.read((reader) => reader.names(digest)) ?? true;
+    return this.#reader.read((reader) => reader.names(digest, rules)) ?? true;
   }
 
   expect(digest: string): () => void {

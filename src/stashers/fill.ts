@@ -126,6 +126,10 @@ export class Fill implements Incoming {
     return this.#spool.total;
   }
 
+  waitForRoom(room: Promise<unknown>): void {
+    this.#spool.waitForRoom(room);
+  }
+
   /** For the stasher: a reader that does not count as a client. */
   open(options?: OpenOptions): Body {
     return this.#spool.open(options);

@@ -38,6 +38,7 @@ export class Spool implements SpoolSource {
   #file: SpoolFile | undefined;
   #fileTaken = false;
   #writing: Promise<void> | undefined;
+  #awaited: Promise<void> | undefined;
   #reserved = 0;
   #givenUp = false;
   #sealed = false;
@@ -70,6 +71,15 @@ export class Spool implements SpoolSource {
   get bytes(): Buffer | undefined {
     if (!this.#sealed || this.#file || this.#givenUp) return undefined;
     return this.#window.whole();
+  }
+
+  /** No file is made before this settles: the origin is held back meanwhile, once some is in memory. */
+  waitForRoom(room: Promise<unknown>): void {
+    this.#awaited = room
+      .catch(() => undefined)
+      .then(() => {
+        this.#awaited = undefined;
+      });
   }
 
   /** Takes the next bytes; what it gives has to be awaited before more are handed in. Absent: go on at once. */
@@ -174,6 +184,7 @@ export class Spool implements SpoolSource {
 
   async #write(): Promise<void> {
     try {
+      await this.#awaited;
       this.#file ??= await this.#folder.create();
       while (this.#onDisk < this.total && !this.#givenUp) {
         const batch = this.#window.from(this.#onDisk);
@@ -247,7 +258,8 @@ export class Spool implements SpoolSource {
   #mustWait(): boolean {
     if (this.#failure) return false;
     if (this.#givenUp) return this.#followers.size > 0 && this.#window.size > WINDOW;
-    return this.#file !== undefined && this.total - this.#onDisk > MAX_UNWRITTEN;
+    const isWritten = this.#file !== undefined || this.#awaited !== undefined;
+    return isWritten && this.total - this.#onDisk > MAX_UNWRITTEN;
   }
 
   async #room(): Promise<void> {

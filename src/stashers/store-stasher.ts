@@ -112,6 +112,8 @@ export class StoreStasher implements Stasher {
         'a body was served but not kept',
       );
       // Nor does a caller that gave up on a body before it was whole, however slowly it came.
+      // And what one body finds no room in may have room for the next.
+      if (kind === 'too-large') return undefined;
       if (cut === undefined && (whole || options.signal?.aborted !== true)) {
         this.#refusing = true;
         this.#nextProbe = this.#options.clock.monotonic() + PROBE_MS;

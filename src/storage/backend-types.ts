@@ -1,43 +1,54 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
-import { type ComponentContext, type ComponentType, componentType } from '../component.ts';
-import { type Amount, size, sizeOrPercentage } from '../values.ts';
+import { type ComponentType, componentType } from '../component.ts';
+import { type Amount, sizeOrPercentage } from '../values.ts';
 import type { Backend } from './backend.ts';
 import { BODY_CACHE } from './body-cache.ts';
 import { DiskBackend } from './disk-backend.ts';
+import { PINS } from './eviction.ts';
 import { MemoryBackend } from './memory-backend.ts';
 import { NODE_DATABASE } from './node-database.ts';
-import { tieredBackendType } from './tiered-backend-type.ts';
+import {
+  limitsOf,
+  type QuotaKeys,
+  quotaKeys,
+  WATERS_IN_ORDER,
+  watersAreInOrder,
+} from './quota-options.ts';
 import { s3BackendType } from './s3-backend-type.ts';
+import { tieredBackendType } from './tiered-backend-type.ts';
 
-interface CommonOptions {
+interface MemoryOptions extends QuotaKeys {
   readonly verify: boolean;
-  readonly maxBytes?: number | undefined;
 }
 
-interface DiskOptions extends CommonOptions {
+interface DiskOptions extends MemoryOptions {
   readonly path: string;
   readonly keepFree?: Amount | undefined;
 }
 
 const common = {
   verify: z.boolean().default(true).describe('check each block before it is sent'),
-  maxBytes: size().optional().describe('largest size of the store; accepted, not yet enforced'),
+  ...quotaKeys(),
 };
 
-const diskOptions: z.ZodType<DiskOptions> = z.strictObject({
-  ...common,
-  path: z
-    .string()
-    .min(1)
-    .default('blobs')
-    .describe('folder of the bodies; relative paths start from the data folder'),
-  keepFree: sizeOrPercentage()
-    .optional()
-    .describe('free space that writes leave; absent: the larger of 5% and 1GiB; 0: none'),
-});
+const diskOptions: z.ZodType<DiskOptions> = z
+  .strictObject({
+    ...common,
+    path: z
+      .string()
+      .min(1)
+      .default('blobs')
+      .describe('folder of the bodies; relative paths start from the data folder'),
+    keepFree: sizeOrPercentage()
+      .optional()
+      .describe('free space that writes leave; absent: the larger of 5% and 1GiB; 0: none'),
+  })
+  .refine(watersAreInOrder, WATERS_IN_ORDER);
 
-const memoryOptions: z.ZodType<CommonOptions> = z.strictObject(common);
+const memoryOptions: z.ZodType<MemoryOptions> = z
+  .strictObject(common)
+  .refine(watersAreInOrder, WATERS_IN_ORDER);
 
 /** `type: disk`: a folder of this machine. */
 export const diskBackendType: ComponentType<unknown, Backend> = componentType<DiskOptions, Backend>(
@@ -46,7 +57,6 @@ export const diskBackendType: ComponentType<unknown, Backend> = componentType<Di
     type: 'disk',
     options: diskOptions,
     create: (options, context) => {
-      sayMaxBytes(options, context);
       const { name, clock, log, metrics, dataDir } = context;
       const { verify, keepFree } = options;
       const root = resolve(dataDir, options.path);
@@ -62,6 +72,8 @@ export const diskBackendType: ComponentType<unknown, Backend> = componentType<Di
         metrics,
         verify,
         keepFree,
+        limits: limitsOf(options),
+        pins: context.service(PINS),
       });
     },
   },
@@ -69,24 +81,22 @@ export const diskBackendType: ComponentType<unknown, Backend> = componentType<Di
 
 /** `type: memory`: this process's memory. */
 export const memoryBackendType: ComponentType<unknown, Backend> = componentType<
-  CommonOptions,
+  MemoryOptions,
   Backend
 >({
   kind: 'backend',
   type: 'memory',
   options: memoryOptions,
   create: (options, context) => {
-    sayMaxBytes(options, context);
     const { name, clock, log, metrics } = context;
-    return new MemoryBackend({ name, clock, log, metrics, verify: options.verify });
+    const { verify } = options;
+    const limits = limitsOf(options);
+    const pins = context.service(PINS);
+    return new MemoryBackend({ name, clock, log, metrics, verify, limits, pins });
   },
 });
 
 /** The types of backend that come with caje. */
 export function createBackendTypes(): readonly ComponentType<unknown, Backend>[] {
   return [diskBackendType, memoryBackendType, s3BackendType, tieredBackendType];
-}
-
-function sayMaxBytes({ maxBytes }: CommonOptions, { log }: ComponentContext): void {
-  if (maxBytes !== undefined) log.info({ maxBytes }, 'maxBytes is not yet enforced');
 }

@@ -33,6 +33,10 @@ export interface Incoming {
   readonly sealed: Promise<Sealed>;
   /** Bytes that were announced. Absent: not known before the end. */
   readonly expectedSize?: number | undefined;
+  /** Bytes that have come so far. Absent: not told. */
+  readonly received?: number | undefined;
+  /** Asks that the body be not written to the disk before this settles, where that can wait. Absent: it cannot. */
+  waitForRoom?(room: Promise<unknown>): void;
   /** The whole body, where it is small enough to lie in memory; known once `sealed` resolved. */
   readonly bytes?: Buffer | undefined;
   /** The body from byte 0, as it grows. Errors when the body is cut. */
@@ -58,7 +62,7 @@ export interface Saver {
   /**
    * All or nothing: resolves when the body is durable under its digest; putting it twice is harmless.
    * Nothing is visible before `incoming.sealed` resolved, nothing stays if it rejects or the call is aborted.
-   * Throws `unavailable` when the store is full or refuses.
+   * Throws `unavailable` when the store is full or refuses, `too-large` when its quota has no room for this body.
    */
   put(incoming: Incoming, options?: CallOptions): Promise<Stat>;
 }

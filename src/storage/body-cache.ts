@@ -17,25 +17,55 @@ export const DEFAULT_CACHE_BYTES: number = 256 * 1024 * 1024;
 /** What an entry costs beside its bytes: key, map slots, the Buffer object. */
 const ENTRY_BYTES = 256;
 
+interface Held {
+  readonly body: Buffer;
+  /** Whether it was asked for since somebody last looked. */
+  isAsked: boolean;
+}
+
 /** Verified bodies by digest, all in memory; the least recently used go first. Synchronous. */
 export class BodyCache {
-  readonly #bodies: LRUCache<Digest, Buffer> | undefined;
+  readonly #bodies: LRUCache<Digest, Held> | undefined;
   readonly #asked = new LRUCache<Digest, true>({ max: MAX_ASKED });
   readonly #loading = new Map<Digest, Promise<Buffer | undefined>>();
   readonly #maxBody: number;
+  readonly #leaveListeners: ((digest: Digest) => void)[] = [];
 
   /** `maxBytes` counts bodies and what keeping them costs; 0 keeps nothing. */
   constructor(maxBytes: number = DEFAULT_CACHE_BYTES) {
     this.#maxBody = Math.min(MAX_CACHED_BODY, Math.max(SMALL_BODY, maxBytes * MAX_SHARE));
     if (maxBytes > 0) {
-      const sizeCalculation = (body: Buffer): number => body.length + ENTRY_BYTES;
-      this.#bodies = new LRUCache({ maxSize: maxBytes, sizeCalculation });
+      const sizeCalculation = ({ body }: Held): number => body.length + ENTRY_BYTES;
+      const dispose = ({ isAsked }: Held, digest: Digest, reason: string): void => {
+        if (!isAsked || reason !== 'evict') return;
+        for (const tell of this.#leaveListeners) tell(digest);
+      };
+      this.#bodies = new LRUCache({ maxSize: maxBytes, sizeCalculation, dispose });
     }
   }
 
   /** The whole body. Absent: not in memory. */
   get(digest: Digest): Buffer | undefined {
-    return this.#bodies?.get(digest);
+    const held = this.#bodies?.get(digest);
+    if (held === undefined) return undefined;
+    held.isAsked = true;
+    return held.body;
+  }
+
+  /** Whether a body was got since `unmark`; false where it is not in memory. */
+  isAsked(digest: Digest): boolean {
+    return this.#bodies?.peek(digest)?.isAsked === true;
+  }
+
+  /** Forgets that a body was got. */
+  unmark(digest: Digest): void {
+    const held = this.#bodies?.peek(digest);
+    if (held !== undefined) held.isAsked = false;
+  }
+
+  /** Called with what was got since `unmark` and makes room for others. */
+  onLeave(listener: (digest: Digest) => void): void {
+    this.#leaveListeners.push(listener);
   }
 
   /**
@@ -66,7 +96,8 @@ export class BodyCache {
     if (this.#bodies === undefined || body.length > this.#maxBody || this.#bodies.has(digest))
       return;
     // A view would keep the whole buffer behind it alive.
-    this.#bodies.set(digest, body.buffer.byteLength === body.length ? body : copyOf(body));
+    const own = body.buffer.byteLength === body.length ? body : copyOf(body);
+    this.#bodies.set(digest, { body: own, isAsked: false });
   }
 
   delete(digest: Digest): void {

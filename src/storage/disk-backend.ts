@@ -22,10 +22,15 @@ import { BlobFolder } from './blob-folder.ts';
 import type { BodyCache } from './body-cache.ts';
 import { blocksOfFile, type Digest } from './digest.ts';
 import { DiskUpkeep } from './disk-upkeep.ts';
+import type { Pins } from './eviction.ts';
+import { EvictionLedger, type EvictionLedgerOptions } from './eviction-ledger.ts';
+import { EvictionReaders } from './eviction-readers.ts';
 import { FreeSpace } from './free-space.ts';
-import { bytesOfIncoming, sealedOf } from './incoming-bytes.ts';
+import { bytesOfIncoming } from './incoming-bytes.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import type { BlobRow, NodeDatabase } from './node-database.ts';
+import { Quota, type QuotaLimits } from './quota.ts';
+import { withRoom } from './quota-room.ts';
 import { SMALL_BODY } from './small-body.ts';
 import { StoreGate } from './store-gate.ts';
 import { type BlockSource, checkSignal, openVerified } from './verified-body.ts';
@@ -45,7 +50,14 @@ export interface DiskBackendOptions {
   readonly verify?: boolean | undefined;
   /** Free space that a write must leave. Absent: the larger of 5 % and 1 GiB. */
   readonly keepFree?: Amount | undefined;
+  /** How much it may hold. Absent: any amount, and nothing is evicted. */
+  readonly limits?: QuotaLimits | undefined;
+  /** Absent: nothing is pinned. */
+  readonly pins?: Pins | undefined;
 }
+
+/** Evicted at most for one body beside its own size, where less is free than is to be kept. */
+const YIELD_BYTES = 64 * 1024 * 1024;
 
 /** Bodies in a folder of this machine, small ones in the node-local database. A body is on disk before its row. */
 export class DiskBackend implements Backend, Recoverer, Scrubbable {
@@ -57,6 +69,8 @@ export class DiskBackend implements Backend, Recoverer, Scrubbable {
   readonly #gate: StoreGate;
   readonly #lock = new KeyedLock();
   readonly #upkeep: DiskUpkeep;
+  readonly #readers = new EvictionReaders();
+  readonly #quota: Quota | undefined;
   #refusedSize = 0;
 
   constructor(options: DiskBackendOptions) {
@@ -67,6 +81,13 @@ export class DiskBackend implements Backend, Recoverer, Scrubbable {
     this.#space = new FreeSpace(options.root, options.keepFree, options.clock);
     this.#gate = new StoreGate(options.clock);
     this.#upkeep = new DiskUpkeep({ ...options, folder: this.#folder, lock: this.#lock });
+    const { limits } = options;
+    if (limits === undefined) return;
+    const remove: EvictionLedgerOptions['remove'] = async (digest, mayGo) =>
+      // Who holds it may be waiting for this very eviction.
+      !this.#lock.isHeld(digest) && (await this.delete(digest, { unless: async () => !mayGo() }));
+    const records = new EvictionLedger({ ...options, readers: this.#readers, remove });
+    this.#quota = new Quota({ ...options, limits, records });
   }
 
   async stat(digest: Digest, { signal }: CallOptions = {}): Promise<Stat | undefined> {
@@ -99,17 +120,16 @@ export class DiskBackend implements Backend, Recoverer, Scrubbable {
   }
 
   async put(incoming: Incoming, options: CallOptions = {}): Promise<Stat> {
-    const sealed = await sealedOf(incoming, 'disk-backend.put', options);
-    // A small body is written again as cheaply as it is looked up, but not when others write the same: each would wait for
-    // the transaction of the one before.
-    const isLookedUp = sealed.size > SMALL_BODY || this.#lock.isHeld(sealed.digest);
-    return await this.#lock.run(sealed.digest, async () => {
-      const kept = isLookedUp ? await this.stat(sealed.digest, options) : undefined;
-      if (kept !== undefined) return kept;
-      return await this.#gate.run(
-        'disk-backend.put',
-        async () => await this.#store(sealed, incoming, options),
-      );
+    const op = 'disk-backend.put';
+    return await withRoom(this.#quota, incoming, { op, ...options }, async (sealed) => {
+      // A small body is written again as cheaply as it is looked up, but not when others write the same: each would wait for
+      // the transaction of the one before.
+      const isLookedUp = sealed.size > SMALL_BODY || this.#lock.isHeld(sealed.digest);
+      return await this.#lock.run(sealed.digest, async () => {
+        const kept = isLookedUp ? await this.stat(sealed.digest, options) : undefined;
+        if (kept !== undefined) return kept;
+        return await this.#gate.run(op, async () => await this.#store(sealed, incoming, options));
+      });
     });
   }
 
@@ -141,6 +161,7 @@ export class DiskBackend implements Backend, Recoverer, Scrubbable {
         if (await this.#lock.run(digest, async () => await this.#adopt(digest))) count++;
       }
       if (count > 0) this.#options.metrics.count('recovered_total', 'blob', count);
+      this.#quota?.start();
       return count;
     });
   }
@@ -181,6 +202,7 @@ export class DiskBackend implements Backend, Recoverer, Scrubbable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#quota?.[Symbol.asyncDispose]();
     await this.#lock.idle();
   }
 
@@ -194,7 +216,7 @@ export class DiskBackend implements Backend, Recoverer, Scrubbable {
     const modifiedAt = this.#options.clock.now();
     try {
       return await this.#translated('put', async () => {
-        await this.#admit(size);
+        await this.#makeRoom(size);
         if (size <= SMALL_BODY) {
           const body = await bytesOfIncoming(incoming, sealed, options);
           await this.#database.put(this.name, { digest, size, blocks, modifiedAt, body });
@@ -210,6 +232,18 @@ export class DiskBackend implements Backend, Recoverer, Scrubbable {
     } catch (error) {
       this.#refusedSize = size;
       throw error;
+    }
+  }
+
+  // Where bodies may be evicted, they yield to what the file system has to keep free, at the pace of what comes.
+  async #makeRoom(size: number): Promise<void> {
+    try {
+      await this.#admit(size);
+    } catch (error) {
+      const lack = this.#quota && (await this.#space.lack(size));
+      if (!lack) throw error;
+      await this.#quota?.free(Math.min(lack, size + YIELD_BYTES));
+      await this.#admit(size);
     }
   }
 
@@ -237,7 +271,8 @@ export class DiskBackend implements Backend, Recoverer, Scrubbable {
 
   async #fileSource(row: BlobRow): Promise<BlockSource | undefined> {
     try {
-      return await this.#folder.open(row.digest, row.size);
+      const { digest, size } = row;
+      return await this.#readers.watch(digest, async () => await this.#folder.open(digest, size));
     } catch (error) {
       if (codeOf(error) === 'ENOENT') await this.#upkeep.discard(row, 'missing_blobs_total', error);
       else if (kindOf(error) === 'integrity')

@@ -36,6 +36,13 @@ export class FreeSpace {
     this.#free -= size;
   }
 
+  /** Bytes by which `size` bytes more would be too much, asked of the file system now; 0: they would not. */
+  async lack(size: number): Promise<number> {
+    if (this.#keep?.kind === 'bytes' && this.#keep.bytes === 0) return 0;
+    await this.#ask();
+    return Math.max(0, this.#kept + size - this.#free);
+  }
+
   async #ask(): Promise<void> {
     const { bavail, blocks, bsize } = await statfs(this.#folder);
     const total = blocks * bsize;

@@ -15,8 +15,12 @@ import type {
   Stat,
 } from './backend.ts';
 import { blockCount, type Digest, isBlockIntact } from './digest.ts';
-import { sealedOf } from './incoming-bytes.ts';
+import type { Pins } from './eviction.ts';
+import { EvictionReaders } from './eviction-readers.ts';
+import { Quota, type QuotaLimits } from './quota.ts';
+import { withRoom } from './quota-room.ts';
 import { scrubBody } from './scrub-body.ts';
+import { Sieve, type SieveRecords } from './sieve.ts';
 import { type BlockSource, checkSignal, openVerified } from './verified-body.ts';
 
 /** How a memory backend is made. */
@@ -27,6 +31,10 @@ export interface MemoryBackendOptions {
   readonly metrics: Metrics;
   /** False: bytes leave unchecked. Absent: true. */
   readonly verify?: boolean | undefined;
+  /** How much it may hold. Absent: any amount, and nothing is evicted. */
+  readonly limits?: QuotaLimits | undefined;
+  /** Absent: nothing is pinned. */
+  readonly pins?: Pins | undefined;
 }
 
 interface Kept extends Stat {
@@ -39,16 +47,20 @@ interface Kept extends Stat {
 export class MemoryBackend implements Backend, Scrubbable {
   readonly name: string;
   readonly #options: MemoryBackendOptions;
-  readonly #kept = new Map<Digest, Kept>();
+  readonly #kept = new Sieve<Kept>();
+  readonly #readers = new EvictionReaders();
+  readonly #quota: Quota | undefined;
 
   constructor(options: MemoryBackendOptions) {
     this.name = options.name;
     this.#options = options;
+    const { limits } = options;
+    this.#quota = limits && new Quota({ ...options, limits, records: this.#records() });
   }
 
   async stat(digest: Digest, { signal }: CallOptions = {}): Promise<Stat | undefined> {
     checkSignal(signal, 'memory-backend.stat');
-    const kept = this.#kept.get(digest);
+    const kept = this.#kept.peek(digest);
     return kept && toStat(kept);
   }
 
@@ -58,31 +70,34 @@ export class MemoryBackend implements Backend, Scrubbable {
     if (kept === undefined) return undefined;
     const { verify = true } = this.#options;
     const damaged = async (error: unknown): Promise<void> => this.#discard(kept, error);
-    return await openVerified({ ...kept, source: sourceOf(kept), verify, damaged }, options);
+    const source = await this.#readers.watch(digest, async () => sourceOf(kept));
+    return await openVerified({ ...kept, source, verify, damaged }, options);
   }
 
   async put(incoming: Incoming, options: CallOptions = {}): Promise<Stat> {
     const op = 'memory-backend.put';
-    const { digest, size, blocks } = await sealedOf(incoming, op, options);
-    const there = this.#kept.get(digest);
-    if (there !== undefined) return toStat(there);
-    const pieces =
-      incoming.bytes?.length === size ? cut(incoming.bytes) : await read(incoming, size, options);
-    checkSignal(options.signal, op);
-    const isWhole =
-      pieces.length === blockCount(size) &&
-      pieces.every((piece, index) => isBlockIntact(piece, blocks, index));
-    if (!isWhole)
-      throw new ProxyError('integrity', op, `${digest}: other bytes came than were sealed`);
-    const kept = { digest, size, blocks, pieces, modifiedAt: this.#options.clock.now() };
-    this.#kept.set(digest, kept);
-    return toStat(kept);
+    return await withRoom(this.#quota, incoming, { op, ...options }, async (sealed) => {
+      const { digest, size, blocks } = sealed;
+      const there = this.#kept.peek(digest);
+      if (there !== undefined) return toStat(there);
+      const pieces =
+        incoming.bytes?.length === size ? cut(incoming.bytes) : await read(incoming, size, options);
+      checkSignal(options.signal, op);
+      const isWhole =
+        pieces.length === blockCount(size) &&
+        pieces.every((piece, index) => isBlockIntact(piece, blocks, index));
+      if (!isWhole)
+        throw new ProxyError('integrity', op, `${digest}: other bytes came than were sealed`);
+      const kept = { digest, size, blocks, pieces, modifiedAt: this.#options.clock.now() };
+      this.#kept.set(kept);
+      return toStat(kept);
+    });
   }
 
   async *list(after?: Digest, { signal }: CallOptions = {}): AsyncIterable<Stat> {
-    for (const digest of [...this.#kept.keys()].sort()) {
+    for (const digest of this.#kept.digests().sort()) {
       checkSignal(signal, 'memory-backend.list');
-      const kept = this.#kept.get(digest);
+      const kept = this.#kept.peek(digest);
       if (kept !== undefined && (after === undefined || digest > after)) yield toStat(kept);
     }
   }
@@ -94,7 +109,7 @@ export class MemoryBackend implements Backend, Scrubbable {
   }
 
   async scrub(digest: Digest, options: ScrubOptions = {}): Promise<ScrubVerdict> {
-    const kept = this.#kept.get(digest);
+    const kept = this.#kept.peek(digest);
     if (kept === undefined) return 'absent';
     try {
       await scrubBody(kept, sourceOf(kept), options);
@@ -118,12 +133,31 @@ export class MemoryBackend implements Backend, Scrubbable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#quota?.[Symbol.asyncDispose]();
     this.#kept.clear();
+  }
+
+  #records(): SieveRecords {
+    const kept = this.#kept;
+    const mayGo = ({ digest, modifiedAt }: Stat): boolean =>
+      kept.peek(digest)?.modifiedAt === modifiedAt &&
+      !kept.isVisited(digest) &&
+      !this.#readers.isRead(digest);
+    return {
+      totals: () => kept.totals,
+      next: (limit) => kept.next(limit),
+      isVisited: ({ digest }) => kept.isVisited(digest),
+      isRead: (digest) => this.#readers.isRead(digest),
+      passed: async (visited) => {
+        for (const { digest } of visited) kept.unmark(digest);
+      },
+      remove: async (candidate) => mayGo(candidate) && kept.delete(candidate.digest),
+    };
   }
 
   #discard(kept: Kept, error: unknown): void {
     const { digest } = kept;
-    if (this.#kept.get(digest) !== kept) return;
+    if (this.#kept.peek(digest) !== kept) return;
     this.#kept.delete(digest);
     this.#options.metrics.count('corrupt_blobs_total');
     this.#options.log.warn(

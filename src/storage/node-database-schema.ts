@@ -25,6 +25,39 @@ export const STORAGE_MIGRATIONS: readonly Migration[] = [
       ) WITHOUT ROWID;
       CREATE TABLE small_bodies (id INTEGER PRIMARY KEY, body BLOB NOT NULL);`,
   },
+  {
+    // Eviction: `visited` says whether a blob was asked for since the hand of its backend last came by. The index gives the order
+    // of arrival of what this node put; `blob_stores` what each backend holds of it, so that nothing has to be summed, and the hand.
+    version: 2,
+    sql: `
+      ALTER TABLE blobs ADD COLUMN visited INTEGER NOT NULL DEFAULT 0;
+      UPDATE blobs SET visited = 1 WHERE last_used > modified_at;
+      CREATE INDEX blobs_by_age ON blobs (backend, modified_at, digest) WHERE place >= 0;
+      CREATE TABLE blob_stores (
+        backend     TEXT    PRIMARY KEY,
+        bytes       INTEGER NOT NULL,
+        entries     INTEGER NOT NULL,
+        hand_at     INTEGER NOT NULL DEFAULT 0,
+        hand_digest BLOB    NOT NULL DEFAULT x''
+      ) WITHOUT ROWID;
+      INSERT INTO blob_stores (backend, bytes, entries)
+        SELECT backend, sum(size), count(*) FROM blobs WHERE place >= 0 GROUP BY backend;
+      CREATE TRIGGER blobs_added AFTER INSERT ON blobs WHEN new.place >= 0 BEGIN
+        INSERT INTO blob_stores (backend, bytes, entries) VALUES (new.backend, new.size, 1)
+          ON CONFLICT (backend) DO UPDATE SET bytes = bytes + new.size, entries = entries + 1;
+      END;
+      CREATE TRIGGER blobs_removed AFTER DELETE ON blobs WHEN old.place >= 0 BEGIN
+        UPDATE blob_stores SET bytes = bytes - old.size, entries = entries - 1 WHERE backend = old.backend;
+      END;
+      CREATE TRIGGER blobs_changed AFTER UPDATE OF size, place ON blobs
+        WHEN (new.size <> old.size OR (new.place >= 0) <> (old.place >= 0)) BEGIN
+        INSERT INTO blob_stores (backend, bytes, entries) VALUES (new.backend, 0, 0) ON CONFLICT (backend) DO NOTHING;
+        UPDATE blob_stores
+          SET bytes = bytes + iif(new.place >= 0, new.size, 0) - iif(old.place >= 0, old.size, 0),
+            entries = entries + (new.place >= 0) - (old.place >= 0)
+          WHERE backend = new.backend;
+      END;`,
+  },
 ];
 
 /** A row of `blobs` to be written, with its body where that is to lie in the database. */
@@ -60,5 +93,15 @@ export interface BlobsUsed {
   readonly at: number;
 }
 
+/** The hand of a backend's eviction went by some blobs that had been read, and they stay until it comes again. */
+export interface BlobsPassed {
+  readonly op: 'passed';
+  readonly backend: string;
+  readonly digests: readonly string[];
+  /** The blob that the hand is at. */
+  readonly modifiedAt: number;
+  readonly digest: string;
+}
+
 /** What the writer thread of the node-local database is asked. Answered with whether anything was changed. */
-export type NodeWrite = BlobPut | BlobDrop | BlobsUsed;
+export type NodeWrite = BlobPut | BlobDrop | BlobsUsed | BlobsPassed;

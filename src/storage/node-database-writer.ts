@@ -1,7 +1,13 @@
 import { workerData } from 'node:worker_threads';
 import { openDatabase, type SqliteDatabase } from '../sqlite/open-database.ts';
 import { serveWriter, type WriterResult } from '../sqlite/serve-writer.ts';
-import type { BlobDrop, BlobPut, BlobsUsed, NodeWrite } from './node-database-schema.ts';
+import type {
+  BlobDrop,
+  BlobPut,
+  BlobsPassed,
+  BlobsUsed,
+  NodeWrite,
+} from './node-database-schema.ts';
 
 /** What the writer thread of the node-local database is started with. */
 export interface NodeWriterData {
@@ -24,11 +30,15 @@ export function createNodeWriter(
   const putRow = database.prepare(
     `INSERT INTO blobs (backend, digest, size, blocks, place, modified_at, last_used) VALUES (?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (backend, digest) DO UPDATE SET size = excluded.size, blocks = excluded.blocks, place = excluded.place,
-       modified_at = excluded.modified_at, last_used = excluded.last_used`,
+       modified_at = excluded.modified_at, last_used = excluded.last_used, visited = 0`,
   );
   const dropRow = database.prepare('DELETE FROM blobs WHERE backend = ? AND digest = ?');
   const useRow = database.prepare(
-    'UPDATE blobs SET last_used = ? WHERE backend = ? AND digest = ?',
+    'UPDATE blobs SET last_used = ?, visited = 1 WHERE backend = ? AND digest = ?',
+  );
+  const passRow = database.prepare('UPDATE blobs SET visited = 0 WHERE backend = ? AND digest = ?');
+  const moveHand = database.prepare(
+    'UPDATE blob_stores SET hand_at = ?, hand_digest = ? WHERE backend = ?',
   );
 
   const placeBody = (body: Uint8Array | null, found: number): number => {
@@ -64,9 +74,15 @@ export function createNodeWriter(
       useRow.run(write.at, write.backend, Buffer.from(digest, 'hex'));
     return true;
   };
+  const pass = (write: BlobsPassed): boolean => {
+    for (const digest of write.digests) passRow.run(write.backend, Buffer.from(digest, 'hex'));
+    const hand = Buffer.from(write.digest, 'hex');
+    return moveHand.run(write.modifiedAt, hand, write.backend).changes > 0;
+  };
   const run = (write: NodeWrite): boolean => {
     if (write.op === 'put') return put(write);
-    return write.op === 'drop' ? drop(write) : use(write);
+    if (write.op === 'drop') return drop(write);
+    return write.op === 'used' ? use(write) : pass(write);
   };
   const all = database.transaction((batch: readonly NodeWrite[]) =>
     batch.map((write) => ({ value: run(write) })),

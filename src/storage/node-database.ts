@@ -19,7 +19,9 @@ import { workerEntry } from '../sqlite/worker-entry.ts';
 import { WriterThread } from '../sqlite/writer-thread.ts';
 import type { Stat } from './backend.ts';
 import { type Digest, digestBytes, digestFromBytes, impliedBlocks } from './digest.ts';
+import { BlobAges } from './node-database-ages.ts';
 import { type NodeWrite, STORAGE_MIGRATIONS, STORAGE_SCHEMA } from './node-database-schema.ts';
+import { BlobUses } from './node-database-uses.ts';
 import { checkSignal } from './verified-body.ts';
 
 /** The node's local database, for components. */
@@ -67,9 +69,6 @@ interface Row {
 const PAGE = 500;
 const FILE_MODE = 0o640;
 const FOLDER_MODE = 0o750;
-/** Uses noted at most this often; and at most this many are remembered in between. */
-const USED_INTERVAL_MS = 60_000;
-const MAX_USED = 10_000;
 
 /**
  * What only this node knows: which blobs its backends keep, and the small bodies themselves. Never replicated, may be lost
@@ -79,21 +78,20 @@ export class NodeDatabase implements AsyncDisposable {
   readonly path: string;
   /** Whether the file was made by this start: what backends keep elsewhere is then unknown to it. */
   readonly isNew: boolean;
-  readonly #clock: Clock;
+  /** What eviction reads. */
+  readonly ages: BlobAges;
   readonly #log: Logger;
   readonly #reader: SqliteDatabase;
   readonly #writer: WriterThread<NodeWrite, boolean>;
   readonly #find;
   readonly #body;
   readonly #page;
-  readonly #used = new Map<string, Set<Digest>>();
-  #usedAt: number;
+  readonly #uses: BlobUses;
   #isMarked = false;
 
   private constructor(options: NodeDatabaseOptions, isNew: boolean) {
     this.path = options.path;
     this.isNew = isNew;
-    this.#clock = options.clock;
     this.#log = options.log;
     this.#reader = openDatabase(options.path, { readOnly: true });
     const columns = 'SELECT digest, size, blocks, place, modified_at FROM blobs';
@@ -110,7 +108,11 @@ export class NodeDatabase implements AsyncDisposable {
       entry: workerEntry(new URL('./node-database-writer.ts', import.meta.url)),
       workerData: { path: options.path },
     });
-    this.#usedAt = options.clock.monotonic();
+    this.ages = new BlobAges(this.#reader, (read) => this.#read(read));
+    this.#uses = new BlobUses(
+      options.clock,
+      async (backend, digests, at) => await this.#write({ op: 'used', backend, digests, at }),
+    );
   }
 
   /**
@@ -184,27 +186,29 @@ export class NodeDatabase implements AsyncDisposable {
 
   /** Notes that a blob was read; written now and then, never waited for, lost with the process. */
   used(backend: string, digest: Digest): void {
-    const digests = this.#used.get(backend) ?? new Set<Digest>();
-    if (digests.size < MAX_USED) this.#used.set(backend, digests.add(digest));
-    if (this.#clock.monotonic() - this.#usedAt >= USED_INTERVAL_MS) void this.#flushUsed();
+    this.#uses.add(backend, digest);
+  }
+
+  /** Whether a read was noted that is not yet written. */
+  isUsed(backend: string, digest: Digest): boolean {
+    return this.#uses.has(backend, digest);
+  }
+
+  /**
+   * Notes that eviction went by blobs that had been read, and how far it came. Throws `unavailable` when that cannot be written.
+   * Reads that were noted before are written first.
+   */
+  async passed(backend: string, digests: readonly Digest[], hand: Stat): Promise<void> {
+    if (digests.some((digest) => this.#uses.has(backend, digest))) await this.#uses.flush();
+    const { digest, modifiedAt } = hand;
+    await this.#write({ op: 'passed', backend, digests, modifiedAt, digest });
   }
 
   /** Writes what is under way, then closes the file. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#flushUsed();
+    await this.#uses.flush();
     await this.#writer[Symbol.asyncDispose]();
     this.#reader.close();
-  }
-
-  async #flushUsed(): Promise<void> {
-    const at = this.#clock.now();
-    const all = [...this.#used];
-    this.#used.clear();
-    this.#usedAt = this.#clock.monotonic();
-    for (const [backend, digests] of all) {
-      // Only eviction reads it: a use that is not noted costs at most one refill.
-      await this.#write({ op: 'used', backend, digests: [...digests], at }).catch(() => false);
-    }
   }
 
   async #write(write: NodeWrite): Promise<boolean> {

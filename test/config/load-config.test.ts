@@ -92,10 +92,13 @@ describe('loadConfig', () => {
     expect(text).to.include('found the value of ${HIDDEN}').and.not.include('canary');
   });
 
-  it('says that maxBytes of a store is not yet enforced', async () => {
-    await temp.write('caje.yaml', `storage: { local: { type: disk, maxBytes: 1GiB } }\n${SITE}`);
+  it('says that maxBytes of a bucket is not yet enforced', async () => {
+    await temp.write(
+      'caje.yaml',
+      `storage: { far: { type: s3, bucket: bodies, maxBytes: 1GiB } }\n${SITE}`,
+    );
     expect((await temp.load()).config.notes).to.deep.equal([
-      'storage.local.maxBytes is read but not yet enforced',
+      'storage.far.maxBytes is read but not yet enforced',
     ]);
   });
 

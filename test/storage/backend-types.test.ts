@@ -25,6 +25,8 @@ describe('backend types', () => {
     ['disk', { paht: 'x' }, /paht/],
     ['disk', { keepFree: 'much' }, /5%/],
     ['disk', { maxBytes: 'much' }, /20GiB/],
+    ['disk', { highWater: '90%', lowWater: '90%' }, /lowWater must be less/],
+    ['memory', { maxEntries: 0 }, /maxEntries/],
     ['memory', { path: 'x' }, /path/],
     ['s3', {}, /bucket/],
     ['s3', { bucket: 'b', endpoint: 'localhost:9000' }, /endpoint|URL/],

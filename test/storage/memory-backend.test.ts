@@ -3,6 +3,7 @@ import { silentLogger } from '../../src/log.ts';
 import { Metrics } from '../../src/metrics.ts';
 import { MemoryBackend } from '../../src/storage/memory-backend.ts';
 import { backendContract } from '../contract/backend.ts';
+import { quotaContract } from '../contract/backend-quota.ts';
 
 backendContract('memory', async () => {
   const metrics = new Metrics();
@@ -23,5 +24,19 @@ backendContract('memory', async () => {
     },
     corruptions: () => metrics.value('corrupt_blobs_total'),
     dispose: async () => await backend[Symbol.asyncDispose](),
+  };
+});
+
+quotaContract('memory', async (settings) => {
+  const metrics = new Metrics();
+  const clock = new SystemClock();
+  const backend = new MemoryBackend({
+    ...settings,
+    ...{ name: 'memory', clock, log: silentLogger, metrics },
+  });
+  return {
+    backend,
+    metrics,
+    [Symbol.asyncDispose]: async () => await backend[Symbol.asyncDispose](),
   };
 });

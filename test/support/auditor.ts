@@ -27,6 +27,8 @@ export interface AuditOptions {
   readonly backends?: readonly Backend[] | undefined;
   /** True: temporary files are no problem, as right after a crash, before the next start removes them. */
   readonly leftovers?: boolean | undefined;
+  /** True: an entry whose body is gone is no problem, since the node evicts. */
+  readonly evicts?: boolean | undefined;
 }
 
 /** What an audit found. */
@@ -72,7 +74,7 @@ export async function audit(options: AuditOptions): Promise<Audit> {
   const manifest = await openCopy(manifestPath, copies, problems);
   const named = manifest ? auditManifest(manifest, problems) : [];
   manifest?.close();
-  problems.push(...missingBodies(named, bodies));
+  problems.push(...missingBodies(named, bodies, options.evicts === true));
   const wanted = new Set(named.map(({ digest }) => digest));
   for (const digest of bodies.keys()) {
     if (!wanted.has(digest)) orphans.push(`${digest}: a body that no entry names`);
@@ -90,10 +92,14 @@ export async function expectSound(options: AuditOptions): Promise<Audit> {
   return result;
 }
 
-function missingBodies(named: readonly NamedBody[], bodies: FoundBodies): string[] {
+function missingBodies(
+  named: readonly NamedBody[],
+  bodies: FoundBodies,
+  evicts: boolean,
+): string[] {
   return named.flatMap(({ key, digest, size }) => {
     const found = bodies.get(digest);
-    if (found === size) return [];
+    if (found === size || (evicts && found === undefined)) return [];
     const what = found === undefined ? 'has no whole body' : `says ${size} bytes, has ${found}`;
     return [`entry ${key}: ${what} ${digest}`];
   });
