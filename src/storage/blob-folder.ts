@@ -12,6 +12,7 @@ import {
   rm,
 } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Body } from '../body.ts';
 import { codeOf, ProxyError } from '../errors.ts';
 import { isProcessAlive, processIdentity } from '../process-identity.ts';
@@ -22,6 +23,8 @@ import { FileSource } from './file-source.ts';
 const FILE_MODE = 0o640;
 const FOLDER_MODE = 0o750;
 const TEMP_FOLDER = 'tmp';
+/** Names given before others get their turn. */
+const TURN = 200;
 /** Out of these, a file that cannot be opened says nothing about the file itself. */
 const OUT_OF_RESOURCES: ReadonlySet<string | undefined> = new Set([
   'EMFILE',
@@ -185,11 +188,12 @@ export class BlobFolder {
     }
   }
 
-  /** Every digest that has a file, folder by folder. */
+  /** Every digest that has a file, folder by folder; others get their turn on the event loop meanwhile. */
   async *digests(): AsyncIterable<Digest> {
     for (const folder of await namesIn(this.root)) {
       if (!/^[0-9a-f]{2}$/.test(folder)) continue;
-      for (const name of await namesIn(join(this.root, folder))) {
+      for (const [index, name] of (await namesIn(join(this.root, folder))).entries()) {
+        if (index % TURN === TURN - 1) await nextTurn();
         if (isDigest(name) && name.startsWith(folder)) yield name;
       }
     }

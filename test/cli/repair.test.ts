@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { type VerifyRow, verifyRow } from '../../src/storage-schemas.ts';
 import { eventually } from '../criteria/eventually.ts';
 import { entryRows } from '../criteria/node-files.ts';
+import { peerConfig } from '../criteria/peer-config.ts';
 import { rawValues, Site, xCache } from '../criteria/site.ts';
 import { GoRegistry } from '../support/go-registry.ts';
 import { NodeProcess } from '../support/node-process.ts';
@@ -55,6 +56,33 @@ describe('caje verify --repair', function () {
     expect(offline.rows.map((row) => row.repair)).to.deep.equal(['repaired']);
     const { stdout } = await site.node.run('verify', '--repair');
     expect(stdout).to.match(/^2 bodies, .*, 0 bad, 0 repaired\n$/);
+  });
+
+  it('fetches it from a peer where that is who is asked', async () => {
+    await using peers = await peerConfig();
+    const rules = [{ name: 'shared', host: 'site.example' }];
+    await using site = await Site.start({ config: peers.listening, rules });
+    const path = `/shared?size=${SIZE}`;
+    await site.getAs('site.example', path);
+    await eventually('the row of the peer', () => entryRows(site.node, path)[0]);
+    await using node = await NodeProcess.start({
+      config: {
+        ...CONFIG,
+        fetchers: { other: peers.asking(site.node.peerUrl) },
+        rules: [{ name: 'shared', host: 'site.example', protocol: 'http', fetch: 'other' }],
+      },
+    });
+    const options = { headers: { host: 'site.example' } };
+    await site.client.get(node.url + path, options);
+    const row = await eventually('a row', () => entryRows(node, path)[0]);
+    await flipBit(join(node.dataDir, 'blobs', row.digest.slice(0, 2), row.digest), 99);
+    expect((await node.run('verify', '--repair')).stdout).to.include('1 bad, 1 repaired');
+    const answer = await site.client.get(node.url + path, options);
+    expect([xCache(answer), answer.body.equals(site.bytes(path, SIZE))]).to.deep.equal([
+      'HIT',
+      true,
+    ]);
+    expect(site.origin.counts(path).requests).to.equal(1);
   });
 
   it('leaves it missing while the origin is away, and the next run or request heals it', async () => {
