@@ -11,6 +11,7 @@ import { herd } from './herd.ts';
 import { hit1k } from './hit-1k.ts';
 import { hit100m } from './hit-100m.ts';
 import { memory } from './memory.ts';
+import { s3Hit } from './s3-hit.ts';
 import { startup } from './startup.ts';
 import { type Bench, toTable } from './support/bench.ts';
 import { describeMachine, machineLine } from './support/machine.ts';
@@ -29,6 +30,7 @@ const BENCHES: readonly Bench[] = [
   goHerd,
   goHits,
   tiered,
+  s3Hit,
 ];
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url));
 

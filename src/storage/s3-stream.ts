@@ -20,13 +20,20 @@ export interface S3StreamOptions extends CallOptions {
 /** Longest wait before what broke off is taken up again, doubled each time; how much of it is waited is chance. */
 const BACKOFF_MS = 100;
 
+/** A block that is being filled. */
+interface Filling {
+  readonly block: Buffer;
+  filled: number;
+  readonly done: PromiseWithResolvers<Buffer>;
+}
+
 /** Blocks of an object, cut from one answer; one that breaks off or stands still is taken up again at the block it broke in. */
 export class S3Stream {
   readonly #objects: S3Objects;
   readonly #options: S3StreamOptions;
   readonly #end: number;
   #stream: Readable | undefined;
-  #chunks: AsyncIterator<Buffer> | undefined;
+  #filling: Filling | undefined;
   #rest: Buffer = Buffer.alloc(0);
   #position = 0;
   #isClosed = false;
@@ -44,8 +51,10 @@ export class S3Stream {
     const start = index * BLOCK_SIZE;
     for (let tries = 1; ; tries++) {
       try {
-        if (this.#chunks === undefined || this.#position !== start) await this.#begin(start);
-        return await this.#take(length);
+        if (this.#stream === undefined || this.#position !== start) await this.#begin(start);
+        const block = await this.#take(length);
+        this.#position += length;
+        return block;
       } catch (error) {
         this.#drop();
         const isFinal = error instanceof ProxyError && error.kind !== 'unavailable';
@@ -56,15 +65,13 @@ export class S3Stream {
     }
   }
 
-  /** A read under way may fail. */
+  /** A read under way fails. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    const chunks = this.#chunks;
-    if (this.#position > this.#end && chunks !== undefined) {
-      // Read to its end the connection can serve the next request.
-      await this.#next(chunks).catch(() => undefined);
-    }
-    this.#drop();
+    // Read to its end the connection can serve the next request.
+    if (this.#position > this.#end && this.#rest.length === 0) this.#stream?.resume();
+    else this.#drop();
+    await Promise.resolve();
   }
 
   async #begin(start: number): Promise<void> {
@@ -76,47 +83,66 @@ export class S3Stream {
       stream.destroy();
       throw closed();
     }
-    // It may break while nobody reads from it.
-    stream.on('error', () => undefined);
     this.#stream = stream;
-    this.#chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
     this.#position = start;
+    const fail = (error: Error): void => {
+      if (stream === this.#stream) this.#filling?.done.reject(error);
+    };
+    stream.on('error', fail);
+    stream.on('close', () => fail(new Error('the object broke off')));
+    stream.on('end', () => fail(new Error('the object broke off')));
+    stream.on('data', (chunk: Buffer) => this.#add(stream, chunk));
+    stream.pause();
   }
 
   async #take(length: number): Promise<Buffer> {
-    const block = takeBlock(length);
-    let filled = 0;
-    while (filled < length) {
-      if (this.#rest.length === 0) {
-        const next = this.#chunks && (await this.#next(this.#chunks));
-        if (next === undefined || next.done === true) throw new Error('the object broke off');
-        this.#rest = next.value;
-      }
-      const copied = this.#rest.copy(block, filled);
-      this.#rest = this.#rest.subarray(copied);
-      filled += copied;
-    }
-    this.#position += length;
-    return block;
-  }
-
-  async #next(chunks: AsyncIterator<Buffer>): Promise<IteratorResult<Buffer>> {
     const stream = this.#stream;
-    if (stream === undefined || stream.readableLength > 0) return await chunks.next();
+    if (stream === undefined || stream.destroyed) throw new Error('the object broke off');
+    const filling = { block: takeBlock(length), filled: 0, done: Promise.withResolvers<Buffer>() };
+    this.#filling = filling;
     const patience = this.#options.idleMs / MAX_TRIES;
-    const timer = setTimeout(() => stream.destroy(new Error('the store fell silent')), patience);
+    const silent = new Error('the store fell silent');
+    const timer = setTimeout(() => filling.done.reject(silent), patience);
+    const revive = (): unknown => timer.refresh();
+    stream.on('data', revive);
     try {
-      return await chunks.next();
+      const rest = this.#rest;
+      this.#rest = Buffer.alloc(0);
+      if (rest.length > 0) this.#add(stream, rest);
+      if (filling.filled < length) {
+        if (stream.readableEnded) throw new Error('the object broke off');
+        stream.resume();
+      }
+      return await filling.done.promise;
     } finally {
+      this.#filling = undefined;
+      stream.off('data', revive);
       clearTimeout(timer);
     }
   }
 
+  #add(stream: Readable, chunk: Buffer): void {
+    const filling = this.#filling;
+    // What comes of an earlier answer, or when nobody waits any more.
+    if (stream !== this.#stream) return;
+    if (filling === undefined || filling.filled === filling.block.length) {
+      this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+      return;
+    }
+    const copied = chunk.copy(filling.block, filling.filled);
+    filling.filled += copied;
+    if (filling.filled < filling.block.length) return;
+    this.#rest = chunk.subarray(copied);
+    stream.pause();
+    filling.done.resolve(filling.block);
+  }
+
   #drop(): void {
-    this.#stream?.destroy();
+    const stream = this.#stream;
     this.#stream = undefined;
-    this.#chunks = undefined;
     this.#rest = Buffer.alloc(0);
+    stream?.destroy();
+    this.#filling?.done.reject(closed());
   }
 
   #failure(error: unknown): unknown {

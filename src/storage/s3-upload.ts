@@ -177,13 +177,11 @@ export async function copyObject(
   await objects.deleteStaged(mark).catch(() => undefined);
 }
 
+// Only the last may be a small one: stores refuse others.
 function rangesOf(size: number, limit: number): ByteRange[] {
-  const count = Math.ceil(size / limit);
-  // Equal ranges: the store refuses a small one that is not the last.
-  const length = Math.ceil(size / count);
-  return Array.from({ length: count }, (_, index) => ({
-    start: index * length,
-    end: Math.min((index + 1) * length, size) - 1,
+  return Array.from({ length: Math.ceil(size / limit) }, (_, index) => ({
+    start: index * limit,
+    end: Math.min((index + 1) * limit, size) - 1,
   }));
 }
 

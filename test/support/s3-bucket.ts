@@ -21,6 +21,7 @@ export const PREFIX: string = 'some/prefix/';
 
 /** A bucket under test: the backend on it, and its inside. */
 export interface TestBucket extends AsyncDisposable {
+  readonly name: string;
   readonly folder: string;
   readonly metrics: Metrics;
   readonly objects: S3Objects;
@@ -35,8 +36,8 @@ export interface TestBucket extends AsyncDisposable {
 }
 
 /** Key of a body in a test's bucket. */
-export function bodyKey(digest: Digest): string {
-  return `${PREFIX}sha256/${digest.slice(0, 2)}/${digest}`;
+export function bodyKey(digest: Digest, prefix: string = PREFIX): string {
+  return `${prefix}sha256/${digest.slice(0, 2)}/${digest}`;
 }
 
 /** Makes a bucket and a backend on it. */
@@ -77,6 +78,7 @@ export async function openBucket(
     for (const one of opened.splice(0).reverse()) await one[Symbol.asyncDispose]();
   };
   const self: TestBucket = {
+    name: bucket,
     folder: join(server.dataFolder, bucket),
     metrics,
     objects,

@@ -1,4 +1,11 @@
-import { Agent, createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import {
+  Agent,
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { finished } from 'node:stream/promises';
 
@@ -23,6 +30,7 @@ export interface S3ProxyCall {
   readonly verb: S3Verb;
   /** Without the bucket; empty for calls on the bucket. */
   readonly key: string;
+  readonly headers: IncomingHttpHeaders;
   /** The same for all tries of a call. */
   readonly invocation: string;
   /** From 1, over all calls. */
@@ -183,12 +191,13 @@ function callOf({
   method = '',
   url = '',
   headers,
-}: IncomingMessage): Pick<S3ProxyCall, 'invocation' | 'key' | 'verb'> {
+}: IncomingMessage): Omit<S3ProxyCall, 'at' | 'number'> {
   const { pathname, searchParams } = new URL(url, 'http://s3');
   const key = decodeURIComponent(pathname).split('/').slice(2).join('/');
   const invocation = String(headers['amz-sdk-invocation-id'] ?? '');
   return {
     key,
+    headers,
     invocation,
     verb: verbOf(method, searchParams, headers['x-amz-copy-source'] !== undefined),
   };
