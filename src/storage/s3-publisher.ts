@@ -13,6 +13,8 @@ import type { S3Part, S3Uploads } from './s3-uploads.ts';
 
 /** One copy takes the store seconds, so that it says something within its limit. */
 const COPY_LIMIT = 512 * 1024 * 1024;
+/** Leftovers that are remembered until the store works again. */
+const MAX_OWED = 1000;
 
 /** What bodies are published with. */
 export interface S3PublisherOptions {
@@ -29,6 +31,7 @@ export interface S3PublisherOptions {
  */
 export class S3Publisher {
   readonly #options: S3PublisherOptions;
+  readonly #owed: (() => Promise<void>)[] = [];
 
   constructor(options: S3PublisherOptions) {
     this.#options = options;
@@ -36,6 +39,13 @@ export class S3Publisher {
 
   /** As `Saver.put`. */
   async put(incoming: Incoming, options: CallOptions): Promise<Stat> {
+    const stat = await this.#put(incoming, options);
+    // The store works: what could not be removed while it did not goes now.
+    for (const work of this.#owed.splice(0)) void this.#tidy(work);
+    return stat;
+  }
+
+  async #put(incoming: Incoming, options: CallOptions): Promise<Stat> {
     const { expectedSize } = incoming;
     if (expectedSize !== undefined && expectedSize <= PART_SIZE) {
       const sealed = await sealedOf(incoming, 's3-backend.put', options);
@@ -110,9 +120,17 @@ export class S3Publisher {
         return true;
       });
     } finally {
-      // What cannot be removed now is removed by the janitor.
-      if (progress !== 'complete') await uploads.abort(key, id).catch(() => undefined);
-      if (progress !== 'sending') await objects.deleteStaged(key).catch(() => undefined);
+      if (progress !== 'complete') await this.#tidy(async () => await uploads.abort(key, id));
+      if (progress !== 'sending') await this.#tidy(async () => await objects.deleteStaged(key));
+    }
+  }
+
+  // What cannot be removed before this process ends is removed by the janitor.
+  async #tidy(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch {
+      if (this.#owed.length < MAX_OWED) this.#owed.push(work);
     }
   }
 

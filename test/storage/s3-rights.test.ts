@@ -169,4 +169,18 @@ describe('a bucket that allows less than all', function () {
     expect((await contentOf(await bucket.backend.open(digest))).equals(bytes)).to.equal(true);
     expect(await bucket.leftovers()).to.deep.equal([]);
   });
+
+  it('is rid of what could not be removed while it failed, once a body is kept again', async () => {
+    await using bucket = await open();
+    proxy.rule = {
+      before: ({ verb }) => (['part', 'abort'].includes(verb) ? { status: 500 } : undefined),
+    };
+    await failureOf(bucket.backend.put(incomingOf(seededBytes(9 * MIB))));
+    expect((await bucket.leftovers()).length).to.equal(1);
+    proxy.rule = {};
+    await well(bucket);
+    await bucket.backend.put(incomingOf(seededBytes(100)));
+    while ((await bucket.leftovers()).length > 0)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+  });
 });
