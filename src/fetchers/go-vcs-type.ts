@@ -74,7 +74,20 @@ const credential = z
     ({ netrc, token, sshKey }) =>
       [netrc, token, sshKey].filter((one) => one !== undefined).length === 1,
     { error: 'expected exactly one of netrc, token and sshKey' },
+  )
+  .refine(
+    ({ match, token }) => token === undefined || token.host !== undefined || isOfHosts(match),
+    {
+      path: ['token', 'host'],
+      error: 'expected the host that the token is for: the pattern fits modules of any host',
+    },
   );
+
+// Clients choose the module, so a token for whatever host it names would go to a host of theirs.
+function isOfHosts(patterns: string): boolean {
+  const hosts = patterns.split(',').map((glob) => glob.trim().split('/', 1)[0] ?? '');
+  return hosts.every((host) => host === '' || !/[*?[\\]/.test(host.split('.').slice(-2).join('.')));
+}
 
 const goVcsOptions = z.strictObject({
   go: z.string().min(1).default('go').describe('the go command: a name on PATH or a path'),

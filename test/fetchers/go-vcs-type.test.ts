@@ -60,9 +60,20 @@ describe('type: go-vcs', () => {
     [{ credentials: [{ match: MOD, token: TOKEN, netrc: { file: 'x' } }] }, 'exactly one of'],
     [{ credentials: [{ match: '[', netrc: { file: 'x' } }] }, 'without its ]'],
     [{ credentials: [{ match: MOD, token: { user: 'a b', secret: 'x' } }] }, 'without spaces'],
+    [{ credentials: [{ match: '*', token: TOKEN }] }, 'the host that the token is for'],
+    [{ credentials: [{ match: `${MOD},*.com/x`, token: TOKEN }] }, 'the host that'],
     [{ concurrent: 0 }, 'concurrent'],
     [{ gopath: '/x' }, 'gopath'],
   ];
+  it('takes a token for any module that names its host, or for hosts of one domain', () => {
+    const host = 'git.example.com';
+    const credentials = [
+      { match: '*', token: { ...TOKEN, host } },
+      { match: '*.example.com/a,example.com', token: TOKEN },
+    ];
+    expect(goVcsType.options.safeParse({ credentials }).success).to.equal(true);
+  });
+
   for (const [options, names] of refused) {
     it(`refuses ${JSON.stringify(options)}`, () => {
       const { success, error } = goVcsType.options.safeParse(options);
