@@ -9,6 +9,8 @@ const CLIENTS = 20;
 /** Every so often a body of more than one block. */
 const LARGE_EVERY = 25;
 const LARGE = 2_500_000;
+/** More than one part of an upload. */
+const HUGE = 9_000_000;
 
 /** An origin whose pages `/0`, `/1`, … stay fresh for a day, and what is known of each; counts what it is asked. */
 export class HouseSite implements AsyncDisposable {
@@ -60,8 +62,9 @@ export class HouseSite implements AsyncDisposable {
   }
 }
 
-/** The body of a page of the site. */
+/** The body of a page of the site; those below `/huge/` have several parts. */
 export function bodyOf(path: string): Buffer {
+  if (path.startsWith('/huge/')) return seededBytes(HUGE, path);
   const at = Number(path.slice(1));
   const size = at % LARGE_EVERY === LARGE_EVERY - 1 ? LARGE : (at * 7_919) % 200_000;
   return seededBytes(size, path);
