@@ -75,11 +75,10 @@ export class Spool implements SpoolSource {
 
   /** No file is made before this settles: the origin is held back meanwhile, once some is in memory. */
   waitForRoom(room: Promise<unknown>): void {
-    this.#awaited = room
-      .catch(() => undefined)
-      .then(() => {
-        this.#awaited = undefined;
-      });
+    const awaited = Promise.allSettled([this.#awaited, room]).then(() => {
+      if (this.#awaited === awaited) this.#awaited = undefined;
+    });
+    this.#awaited = awaited;
   }
 
   /** Takes the next bytes; what it gives has to be awaited before more are handed in. Absent: go on at once. */

@@ -78,9 +78,13 @@ function sealedBy(body: Incoming, sealed: Promise<Sealed>): Incoming {
   return {
     sealed,
     expectedSize: body.expectedSize,
+    get received() {
+      return body.received;
+    },
     get bytes() {
       return body.bytes;
     },
+    waitForRoom: (room) => body.waitForRoom?.(room),
     open: (options) => body.open(options),
     takeFile: async () => await body.takeFile?.(),
   };

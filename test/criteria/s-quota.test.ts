@@ -55,6 +55,26 @@ describe('criteria of quotas', function () {
       expect(again.body.equals(site.bytes(first, size))).to.equal(true);
     });
   }
+
+  it('serves what finds no room, counts it, and goes on keeping others', async () => {
+    await using site = await Site.start({
+      storage: { type: 'disk', keepFree: 0, maxBytes: 4 * MIB },
+    });
+    const large = `/large?size=${5 * MIB}`;
+    for (let time = 1; time <= 2; time++) {
+      const answer = await site.get(large);
+      expect(xCache(answer)).to.equal('MISS');
+      expect(answer.body.equals(site.bytes(large, 5 * MIB))).to.equal(true);
+      const other = `/other-${time}?size=100000`;
+      expect(xCache(await site.keep(other))).to.equal('MISS');
+      expect(xCache(await site.get(other))).to.equal('HIT');
+    }
+    const counters = await site.node.counters();
+    expect(counters['quota_refused_total{larger}']).to.equal(2);
+    expect(counters['stash_failed_total{too-large}']).to.equal(2);
+    const ready = await site.get('/_caje/readyz');
+    expect(ready.status).to.equal(200);
+  });
 });
 
 /** Bytes of the entries whose body is there. */
