@@ -57,7 +57,7 @@ export function asModuleProxy(inner: Fetcher): Fetcher {
         return fetched;
       }
       if (fetched.status >= 500) throw outage(fetched, request);
-      const plain = decoded({ ...fetched, headers: fetched.headers.without('age') });
+      const plain = decoded({ ...fetched, headers: fetched.headers.without('age') }, request);
       const location = plain.headers.get('location');
       if (location === undefined || URL.canParse(location)) return plain;
       const base = await locate?.(request, options);
@@ -77,7 +77,7 @@ function outage({ status, body }: Fetched, { path }: FetchRequest): ProxyError {
   );
 }
 
-function decoded(fetched: Fetched): Fetched {
+function decoded(fetched: Fetched, { method }: FetchRequest): Fetched {
   const coding = fetched.headers.get('content-encoding')?.trim().toLowerCase() ?? 'identity';
   if (coding === '' || coding === 'identity') return fetched;
   const decoder = DECODERS[coding]?.();
@@ -89,9 +89,13 @@ function decoded(fetched: Fetched): Fetched {
       `the upstream sent content coding ${JSON.stringify(coding)}, which nobody asked for`,
     );
   }
-  // What fails is told by the decoder's own error.
-  pipeline(fetched.body, decoder, () => undefined);
   const headers = fetched.headers.without('content-encoding', 'content-length');
+  // They name a coding and have no body, which no decoder takes for an end.
+  const bodiless = method === 'HEAD' || fetched.status === 304 || fetched.status === 204;
+  if (bodiless) return { ...fetched, headers };
+  // What fails is told by the decoder's own error, and by nobody where no one reads.
+  decoder.on('error', () => undefined);
+  pipeline(fetched.body, decoder, () => undefined);
   return { ...fetched, headers, body: decoder };
 }
 

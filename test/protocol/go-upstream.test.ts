@@ -1,3 +1,7 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { eventually } from '../criteria/eventually.ts';
 import { entryRows } from '../criteria/node-files.ts';
@@ -66,6 +70,40 @@ describe('Go modules behind what stands between node and upstream', function () 
       expect([answer.status, answer.headers.get('location')]).to.deep.equal([302, expected]);
     }
     expect(entryRows(node, path.slice(1))).to.deep.equal([]);
+  });
+
+  it('answers without a body that name a content coding: 304 confirms, HEAD is 200, and the node stays', async () => {
+    const coded = gzipSync('v1.0.0\n');
+    let confirmed = 0;
+    const upstream = createServer((req, res) => {
+      res.setHeader('Content-Encoding', 'gzip').setHeader('ETag', '"one"');
+      if (req.headers['if-none-match'] !== undefined) {
+        confirmed += 1;
+        res.writeHead(304).end();
+      } else res.end(req.method === 'HEAD' ? undefined : coded);
+    });
+    await once(upstream.listen(0, '127.0.0.1'), 'listening');
+    const { port } = upstream.address() as AddressInfo;
+    try {
+      const rule = { name: 'go', path: '/go/*', strip: true, protocol: 'go', fetch: 'modules' };
+      await using other = await NodeProcess.start({
+        config: {
+          fetchers: { modules: { type: 'upstreams', list: `http://127.0.0.1:${port}` } },
+          rules: [{ ...rule, sumdb: [], listTtl: '1ms' }],
+        },
+      });
+      const url = `${other.url}/go${AT}list`;
+      const { status, headers } = await client.get(url, { method: 'HEAD' });
+      expect([status, headers.has('content-encoding')]).to.deep.equal([200, false]);
+      expect(String((await client.get(url)).body)).to.equal('v1.0.0\n');
+      await eventually('a confirmed list', async () => xCache(await client.get(url)) !== 'MISS');
+      for (let round = 0; round < 5; round++)
+        expect(String((await client.get(url)).body)).to.equal('v1.0.0\n');
+      expect(confirmed).to.be.greaterThan(0);
+    } finally {
+      upstream.closeAllConnections();
+      upstream.close();
+    }
   });
 
   it('a page that asks for a log-in is neither kept nor pinned in the place of a file', async () => {
