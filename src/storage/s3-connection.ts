@@ -40,6 +40,7 @@ export class S3Connection {
   readonly #outage: StoreGate;
   readonly #refusals: Readonly<Record<S3Right, StoreGate>>;
   #patient: S3Client | undefined;
+  #full: string | undefined;
 
   constructor(options: S3ClientOptions, clock: Clock, metrics?: Metrics) {
     this.options = options;
@@ -59,7 +60,7 @@ export class S3Connection {
   /** What the store failed with last. Absent: it works, as far as known. */
   get problem(): string | undefined {
     const refused = Object.values(this.#refusals).find(({ problem }) => problem !== undefined);
-    return this.#outage.problem ?? refused?.problem;
+    return this.#outage.problem ?? refused?.problem ?? this.#full;
   }
 
   /** Whether a call would reach the store now although it may be failing. */
@@ -70,6 +71,11 @@ export class S3Connection {
   /** Whether the store refused this when it was last asked for it. */
   refuses(right: S3Right): boolean {
     return this.#refusals[right].problem !== undefined;
+  }
+
+  /** Whether the store had no room when bytes were last sent to it. */
+  get isFull(): boolean {
+    return this.#full !== undefined;
   }
 
   /** Milliseconds that the store's clock is ahead of this machine's, as far as its answers told. */
@@ -96,7 +102,11 @@ export class S3Connection {
     const timer = setTimeout(() => late.abort(), this.#limitOf(call));
     const abortSignal = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]);
     try {
-      return await send(isCopy === true ? this.#patientClient : this.#client, { abortSignal });
+      const answer = await send(isCopy === true ? this.#patientClient : this.#client, {
+        abortSignal,
+      });
+      if (call.bytes !== undefined) this.#full = undefined;
+      return answer;
     } catch (error) {
       const isLate = late.signal.aborted && signal?.aborted !== true;
       const failure = isLate
@@ -104,6 +114,7 @@ export class S3Connection {
         : s3Error(op, this.options, error, right);
       if (failure.kind === 'unavailable')
         this.#metrics?.count('store_failures_total', isLate ? 'silent' : reasonOf(error));
+      if (reasonOf(error) === 'full') this.#full = failure.message;
       throw failure;
     } finally {
       clearTimeout(timer);

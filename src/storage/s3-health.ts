@@ -7,6 +7,9 @@ import type { S3Keys } from './s3-keys.ts';
 import type { S3Objects } from './s3-objects.ts';
 
 const LIMIT_MS = 900;
+/** A full store may still take a line: it is offered more than that, but not often. */
+const FULL_BYTES = 1024 * 1024;
+const FULL_EVERY_MS = 10_000;
 
 /** Where health looks. */
 export interface S3HealthOptions {
@@ -24,6 +27,7 @@ export class S3Health {
   readonly #options: S3HealthOptions;
   #wellAt = Number.NEGATIVE_INFINITY;
   #isTried = false;
+  #offeredAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: S3HealthOptions) {
     this.#options = options;
@@ -52,8 +56,15 @@ export class S3Health {
     const isRefused = (['read', 'write', 'delete'] as const).some((right) =>
       connection.refuses(right),
     );
-    if (this.#isTried && !isRefused) return;
-    await objects.put(keys.probe, Buffer.from('\n'), false, { signal });
+    const { isFull } = connection;
+    if (this.#isTried && !isRefused && !isFull) return;
+    if (isFull) {
+      const now = this.#options.clock.monotonic();
+      if (now - this.#offeredAt < FULL_EVERY_MS) return;
+      this.#offeredAt = now;
+    }
+    const bytes = isFull ? Buffer.alloc(FULL_BYTES) : Buffer.from('\n');
+    await objects.put(keys.probe, bytes, false, { signal });
     const read = objects.get(keys.probe, undefined, undefined, { signal }).then(buffer);
     await Promise.allSettled([read]);
     await objects.delete(keys.probe, { signal });

@@ -19,7 +19,7 @@ const clock = new SystemClock();
 const MIB = 1024 * 1024;
 
 describe('S3Backend on a store that misbehaves', () => {
-  const limits = { connectMs: 300, answerMs: 300, idleMs: 300, copyMs: 300 };
+  const limits = { connectMs: 1500, answerMs: 1500, idleMs: 1500, copyMs: 1500 };
 
   async function withStub(
     answer: (request: IncomingMessage, response: ServerResponse, body: Buffer) => void,
@@ -155,7 +155,7 @@ describe('S3Backend on a store that misbehaves', () => {
         expect(kindOf(await failureOf(backend.open(digestOf(Buffer.from('x')))))).to.equal(
           'unavailable',
         );
-        expect(performance.now() - before).to.be.below(3 * limits.idleMs + 1000);
+        expect(performance.now() - before).to.be.below(limits.answerMs + 1000);
       },
     );
   });

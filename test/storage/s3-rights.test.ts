@@ -183,4 +183,25 @@ describe('a bucket that allows less than all', function () {
     while ((await bucket.leftovers()).length > 0)
       await new Promise((resolve) => setTimeout(resolve, 20));
   });
+
+  it('is full until bytes fit again, also where it takes a line', async () => {
+    await using bucket = await open();
+    const { digest } = await bucket.backend.put(incomingOf(seededBytes(100)));
+    expect(await bucket.backend.health()).to.deep.equal({});
+    proxy.rule = {
+      before: ({ verb, headers }) =>
+        (verb === 'put' || verb === 'part') && Number(headers['content-length']) > 100_000
+          ? { status: 507, code: 'InsufficientStorage' }
+          : undefined,
+    };
+    await failureOf(bucket.backend.put(incomingOf(seededBytes(9 * MIB))));
+    for (let look = 0; look < 3; look++) {
+      expect((await bucket.backend.health()).problem).to.match(/the store is full/);
+      expect((await contentOf(await bucket.backend.open(digest))).length).to.equal(100);
+      await new Promise((resolve) => setTimeout(resolve, 600));
+    }
+    proxy.rule = {};
+    await bucket.backend.put(incomingOf(seededBytes(9 * MIB)));
+    await well(bucket);
+  });
 });
