@@ -31,6 +31,10 @@ describe('backend types', () => {
     ['s3', {}, /bucket/],
     ['s3', { bucket: 'b', endpoint: 'localhost:9000' }, /endpoint|URL/],
     ['s3', { bucket: 'b', checksums: 'none' }, /required/],
+    ['s3', { bucket: 'b', sse: 'none' }, /aws:kms/],
+    ['s3', { bucket: 'b', sse: 'AES256', sseKeyId: 'k' }, /needs sse: aws:kms/],
+    ['s3', { bucket: 'b', storageClass: 'GLACIER' }, /read at once/],
+    ['s3', { bucket: 'b', timeouts: { answer: 'soon' } }, /30s/],
     ['s3', { bucket: 'b', credentials: { accessKeyId: 'a' } }, /secretAccessKey/],
     [
       's3',
