@@ -163,7 +163,9 @@ describe('caje export and import --format tar', function () {
       await writeFile(archive, whole);
     }
     // Rows whose bodies came whole are there; in another node nothing is.
-    expect((await to.run('ls', '--json')).stdout.trim().split('\n').length).to.be.at.least(PAGES - 1);
+    expect((await to.run('ls', '--json')).stdout.trim().split('\n').length).to.be.at.least(
+      PAGES - 1,
+    );
     await using fresh = await start('fresh');
     const flipped = Buffer.from(whole);
     const at = whole.indexOf(`bodies/${digestOf(bodyOf('/1'))}`, 0, 'latin1') + 512 + 100;
