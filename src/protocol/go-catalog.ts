@@ -17,12 +17,16 @@ export async function answerKept(
   { method, target }: Pick<ProtocolRequest, 'method' | 'target'>,
   kept: KeptModules,
 ): Promise<ProtocolResponse | undefined> {
-  if (method !== 'GET' && method !== 'HEAD') return undefined;
-  const mark = target.indexOf('?');
-  const path = mark < 0 ? target : target.slice(0, mark);
-  const params = new URLSearchParams(mark < 0 ? '' : target.slice(mark + 1));
-  if (path === '/catalog') return await answerCatalog(params, kept);
-  return path === '/index' ? await answerIndex(params, kept) : undefined;
+  if ((method !== 'GET' && method !== 'HEAD') || !listsKept(target)) return undefined;
+  const [path = '', ...query] = target.split('?');
+  const params = new URLSearchParams(query.join('?'));
+  return path === '/catalog' ? await answerCatalog(params, kept) : await answerIndex(params, kept);
+}
+
+/** True: the target is `/catalog` or `/index`, which name modules of every kind. */
+export function listsKept(target: string): boolean {
+  const path = target.split('?', 1)[0];
+  return path === '/catalog' || path === '/index';
 }
 
 /**

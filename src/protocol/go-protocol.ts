@@ -6,7 +6,7 @@ import type { SumdbRead } from '../gomod/sumdb-tiles.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Supply } from './arrival.ts';
 import { generatedAnswer } from './generated-answer.ts';
-import { answerKept } from './go-catalog.ts';
+import { answerKept, listsKept } from './go-catalog.ts';
 import type { GoChecks } from './go-checks.ts';
 import type { GoPolicies, GoPolicy } from './go-policy.ts';
 import { goRouteTable, SUPPORTED_RELAYED } from './go-routes.ts';
@@ -87,7 +87,10 @@ export class GoProtocol implements Protocol, AsyncDisposable {
 
   /** True: peers must not learn of it. */
   isPrivate(target: string): boolean {
-    const found = findRoute(this.#table, 'GET', withoutCachedOnly(target));
+    const asked = withoutCachedOnly(target);
+    // They name private modules too, and what a peer keeps is its own business.
+    if (listsKept(asked)) return true;
+    const found = findRoute(this.#table, 'GET', asked);
     return found.found && this.#policyOf(found)?.private === true;
   }
 

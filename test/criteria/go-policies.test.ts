@@ -163,15 +163,23 @@ describe('policies for modules', function () {
     const asked = (): number => first.log.filter(({ peer: name }) => name === 'other').length;
     expect(await ask(second, 'git.corp.example.com/m')).to.equal(200);
     expect([asked(), registry.asked('corp.example.com/m/@v/v1.0.0.mod')]).to.deep.equal([0, 2]);
-    // A spelling that only a peer of bad will would use.
+    // Spellings that only a peer of bad will would use.
     const { token, url } = near as { readonly token: string; readonly url: string };
-    const spelled = await fetch(url + PEER_RESOURCE_PATH, {
-      headers: {
-        authorization: `Bearer ${token}`,
-        'caje-target': `${first.url}/go/cached-only/git.corp.example.com/m/@v/v1.0.0.mod`,
-      },
-    });
-    expect([spelled.status, spelled.headers.get('caje-miss')]).to.deep.equal([504, '1']);
+    for (const spelling of [
+      'cached-only/git.corp.example.com/m/@v/v1.0.0.mod',
+      'catalog',
+      'index?limit=5',
+      'cached-only/catalog',
+    ]) {
+      const spelled = await fetch(url + PEER_RESOURCE_PATH, {
+        headers: {
+          authorization: `Bearer ${token}`,
+          'caje-fill': '1',
+          'caje-target': `${first.url}/go/${spelling}`,
+        },
+      });
+      expect([spelled.status, spelled.headers.get('caje-miss')]).to.deep.equal([504, '1']);
+    }
     expect(await ask(third, 'git.corp.example.com/m')).to.equal(200);
     expect(registry.asked('corp.example.com/m/@v/v1.0.0.mod')).to.equal(3);
     expect(await ask(third, 'open.example.org/m')).to.equal(200);
