@@ -78,9 +78,13 @@ export class GoChecks {
   ): Confirmation | undefined {
     const { sums, database, hidesSums } = this.#options;
     if (sums === 'off' || database === undefined || hidesSums(module, version)) return undefined;
-    return async ({ h1 }) => {
-      // What cannot be hashed is refused by the clients themselves.
+    return async ({ h1, problem }) => {
       if (h1 !== undefined) await this.#confirm(database, module, version, { [file]: h1 });
+      // What has a problem is refused by the clients themselves; what was not understood they may take.
+      else if (problem === undefined && sums === 'require') {
+        const why = `the hash of ${module}@${version} could not be computed, so no database vouches for it`;
+        throw new ProxyError('integrity', OP, why);
+      }
     };
   }
 

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { goModHash } from '../../src/gomod/dirhash.ts';
 import { inspectModuleZip } from '../../src/gomod/zip-hash.ts';
 import { GoRegistry } from '../support/go-registry.ts';
-import { goZip } from '../support/go-zip.ts';
+import { buildZip, goZip } from '../support/go-zip.ts';
 import { HttpClient } from '../support/http-client.ts';
 import { NodeProcess } from '../support/node-process.ts';
 import { SumdbLog, SumdbServer, sumdbSigner } from '../support/sumdb.ts';
@@ -157,6 +157,24 @@ describe('checks of what modules are made of', function () {
       expect(await clean('hidden.example.org/m/@v/v1.0.0.zip'), 'hidden').to.equal(true);
     });
   }
+
+  it('checkSums: require: a zip whose hash cannot be told does not leave whole, one that clients refuse does', async () => {
+    await start({ checkSums: 'require' });
+    const prefix = `${MODULE}@v1.0.0/`;
+    // Clients go by the directory, which is right.
+    const lies = { packed: 4_000 };
+    const zip = buildZip([
+      { name: `${prefix}go.mod`, content: `module ${MODULE}\n` },
+      { name: `${prefix}a.go`, content: randomBytes(5_000), local: lies },
+      { name: `${prefix}b.bin`, content: randomBytes(4 * 1024 * 1024) },
+    ]);
+    registry.put(`/${AT}v1.0.0.zip`, zip);
+    const odd = await get(`${AT}v1.0.0.zip`);
+    expect(odd.status !== 200 || odd.error !== undefined, 'no clean end').to.equal(true);
+    registry.put(`/${AT}v1.1.0.zip`, 'this is no zip');
+    expect(String((await get(`${AT}v1.1.0.zip`)).body)).to.equal('this is no zip');
+    expect(entryRows(node, '.zip')).to.deep.equal([]);
+  });
 
   it('checkSums asks no database about the versions that are private', async () => {
     const modules = [{ match: MODULE, versions: '>=v2.0.0', private: true }];
