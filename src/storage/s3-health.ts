@@ -27,6 +27,7 @@ export class S3Health {
   readonly #options: S3HealthOptions;
   #wellAt = Number.NEGATIVE_INFINITY;
   #isTried = false;
+  #trying: Promise<void> | undefined;
   #offeredAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: S3HealthOptions) {
@@ -39,10 +40,14 @@ export class S3Health {
     const now = clock.monotonic();
     if (!connection.mayProbe) return { problem: connection.problem };
     if (connection.problem === undefined && now - this.#wellAt < LIMIT_MS) return {};
-    const signal = AbortSignal.timeout(LIMIT_MS);
+    const late = AbortSignal.timeout(LIMIT_MS);
+    this.#trying ??= this.#tryRights().finally(() => {
+      this.#trying = undefined;
+    });
+    // What takes longer goes on, so that nothing is left, and is seen by the next look.
     const failures = await Promise.allSettled([
       objects.check(keys.bodies, LIMIT_MS),
-      this.#tryRights(signal),
+      Promise.race([this.#trying.catch(() => undefined), aborted(late)]),
     ]);
     if (connection.problem !== undefined) return { problem: connection.problem };
     const failed = failures[0];
@@ -51,7 +56,7 @@ export class S3Health {
     return {};
   }
 
-  async #tryRights(signal: AbortSignal): Promise<void> {
+  async #tryRights(): Promise<void> {
     const { connection, objects, keys } = this.#options;
     const isRefused = (['read', 'write', 'delete'] as const).some((right) =>
       connection.refuses(right),
@@ -64,10 +69,15 @@ export class S3Health {
       this.#offeredAt = now;
     }
     const bytes = isFull ? Buffer.alloc(FULL_BYTES) : Buffer.from('\n');
-    await objects.put(keys.probe, bytes, false, { signal });
-    const read = objects.get(keys.probe, undefined, undefined, { signal }).then(buffer);
+    await objects.put(keys.probe, bytes, false, {});
+    const read = objects.get(keys.probe, undefined, undefined, {}).then(buffer);
     await Promise.allSettled([read]);
-    await objects.delete(keys.probe, { signal });
+    await objects.delete(keys.probe);
     this.#isTried = true;
   }
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (!signal.aborted)
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
 }

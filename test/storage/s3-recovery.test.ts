@@ -68,8 +68,9 @@ describe('the janitor of a bucket', function () {
     await bucket.objects.put(keyOf(OTHER, DEAD), Buffer.from('x'), false, {});
     await bucket.objects.put(`${PREFIX}staging/${OTHER}.probe`, Buffer.from('x'), false, {});
     expect(await cleanAfter(bucket, 23)).to.equal(0);
-    expect((await bucket.leftovers()).length).to.equal(3);
+    expect((await bucket.leftovers()).length).to.equal(2);
     expect(await cleanAfter(bucket, 25)).to.equal(3);
+    expect(await Array.fromAsync(bucket.objects.all('', {}))).to.deep.equal([]);
     expect(await bucket.leftovers()).to.deep.equal([]);
   });
 

@@ -71,7 +71,9 @@ describe('a bucket that allows less than all', function () {
       }
       proxy.rule = {};
       await well(bucket);
-      expect(await bucket.leftovers()).to.deep.equal([]);
+      // Health leaves nothing behind.
+      while ((await Array.fromAsync(bucket.objects.all('', {}))).length > 0)
+        await new Promise((resolve) => setTimeout(resolve, 20));
     });
 
     it(`does without ${right} what can be done without it`, async () => {

@@ -93,7 +93,9 @@ export async function openBucket(
     leftovers: async () => {
       const open = await uploads.list('', {});
       const staged = await objects.page(`${PREFIX}staging/`, undefined, undefined, {});
-      return [...open, ...staged.objects].map(({ key }) => key);
+      // What health writes goes in a moment, and is there again with each store that refuses something.
+      const kept = staged.objects.filter(({ key }) => !key.endsWith('.probe'));
+      return [...open, ...kept].map(({ key }) => key);
     },
     flip: async (key, offset) => {
       const file = await openFile(join(server.dataFolder, bucket, key), 'r+');
