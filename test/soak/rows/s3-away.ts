@@ -9,7 +9,7 @@ const PER_SECOND = 100;
 const GROWTH = 64 * MIB;
 const KEPT = 50;
 /** Requests before the store goes, so that what a running node needs is there. */
-const WARM_UP = 500;
+const WARM_UP = 2_000;
 /** Until the calls that were under way have failed. */
 const SETTLE_MS = 3_000;
 const LARGE = 9 * MIB;
