@@ -9,7 +9,7 @@ import type { Metrics } from './metrics.ts';
 import { GO_NAMESPACE, GoProtocol } from './protocol/go-protocol.ts';
 import type { ProtocolRequest } from './protocol/protocol.ts';
 import { upstreamPath } from './protocol/route-table.ts';
-import type { BuiltRule } from './rule-set.ts';
+import { type BuiltRule, ruleBase } from './rule-set.ts';
 import type { Backend } from './storage/backend.ts';
 import { isDigest } from './storage/digest.ts';
 
@@ -93,17 +93,13 @@ export function requestFor(
   path: string,
   onlyIfCached: boolean,
 ): ProtocolRequest {
-  const { host, port } = config.listen.public;
-  const own = `${host.includes(':') ? `[${host}]` : host}${port === 80 ? '' : `:${port}`}`;
-  // Peers find their rule by it, so it has to be an address that this rule takes.
-  const asked = rule.host?.replace(/^\*/, 'any') ?? own;
   const target = upstreamPath(path);
-  const prefix = rule.strip ? rule.path.replace(/\/\*$/, '') : '';
+  const base = ruleBase(rule, config.listen.public);
   return {
     method: 'GET',
     target,
-    publicUrl: `http://${asked}${prefix}${target}`,
-    host: asked,
+    publicUrl: base + target,
+    host: new URL(base).host,
     headers: HeaderList.empty,
     forwarding: new HeaderList([
       ['Via', `1.1 ${nodeId}`],

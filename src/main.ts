@@ -75,7 +75,10 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   const purger = await container.getAsync(TOKENS.Purger);
   const metrics = container.get(TOKENS.Metrics);
 
-  const rules = await buildRules(config.rules, { components, pullThrough, clock, log, metrics });
+  const rules = await buildRules(config.rules, {
+    ...{ components, pullThrough, clock, log, metrics },
+    listen: config.listen.public,
+  });
   const router = new RuleRouter(rules.flatMap(({ rule }): Rule[] => (rule ? [rule] : [])));
   const backends = components.made<Backend>('backend');
   const state = { draining: false };

@@ -54,6 +54,7 @@ export async function openOfflineNode(options: OfflineOptions): Promise<OfflineN
     const pullThrough = await container.getAsync(TOKENS.PullThrough);
     const [one] = await buildRules([rule], {
       ...{ components, pullThrough, clock },
+      listen: config.listen.public,
       log: options.log,
       metrics: container.get(TOKENS.Metrics),
     });

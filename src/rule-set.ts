@@ -2,6 +2,7 @@ import type { Clock } from './clock.ts';
 import type { ServiceKey } from './component.ts';
 import type { ComponentRegistry } from './component-registry.ts';
 import type { Rule as RuleConfig } from './config/config.ts';
+import type { ListenAddress } from './config/patterns.ts';
 import { ProxyError } from './errors.ts';
 import { ChainFetcher, isChainLink } from './fetchers/chain-fetcher.ts';
 import type { Fetcher } from './fetchers/fetcher.ts';
@@ -35,6 +36,8 @@ export interface RuleContext {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Where clients reach the node. */
+  readonly listen: ListenAddress;
 }
 
 /** Protocols whose clients read plain text, and so their errors too. */
@@ -48,6 +51,14 @@ export async function buildRules(
   const built: BuiltRule[] = [];
   for (const config of rules) built.push(await buildRule(config, context));
   return built;
+}
+
+/** An address that a rule takes, up to where its target begins; what the node asks itself goes by it, and peers find their rule by it. */
+export function ruleBase({ host, path, strip }: RuleConfig, listen: ListenAddress): string {
+  const name = listen.host.includes(':') ? `[${listen.host}]` : listen.host;
+  const own = listen.port === 80 ? name : `${name}:${listen.port}`;
+  const prefix = strip ? path.replace(/\/\*$/, '') : '';
+  return `http://${host?.replace(/^\*/, 'any') ?? own}${prefix}`;
 }
 
 async function buildRule(config: RuleConfig, context: RuleContext): Promise<BuiltRule> {
@@ -69,6 +80,7 @@ async function buildRule(config: RuleConfig, context: RuleContext): Promise<Buil
   const chain: RuleParts['chain'] = (options) => createChain(config, usable, options);
   const parts: RuleParts = {
     settings: config,
+    base: ruleBase(config, context.listen),
     fetcher: chain({ private: config.private, mode: config.mode, where: `rule ${config.name}` }),
     chain,
     stasher,

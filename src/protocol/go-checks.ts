@@ -81,9 +81,10 @@ export class GoChecks {
     return async ({ h1, problem }) => {
       if (h1 !== undefined) await this.#confirm(database, module, version, { [file]: h1 });
       // What has a problem is refused by the clients themselves; what was not understood they may take.
-      else if (problem === undefined && sums === 'require') {
+      else if (problem === undefined) {
         const why = `the hash of ${module}@${version} could not be computed, so no database vouches for it`;
-        throw new ProxyError('integrity', OP, why);
+        if (sums === 'require') throw new ProxyError('integrity', OP, why);
+        this.#options.log.warn({ module, version }, why);
       }
     };
   }

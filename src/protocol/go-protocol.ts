@@ -53,8 +53,6 @@ export class GoProtocol implements Protocol, AsyncDisposable {
   readonly #options: GoOptions;
   readonly #table: RouteTable;
   readonly #fetcher: Fetcher;
-  /** Under which clients ask this rule, up to where a target begins; peers find their own rule by it. */
-  #base = 'http://localhost';
 
   constructor(parts: RuleParts, options: GoOptions) {
     this.name = parts.settings.name;
@@ -103,8 +101,6 @@ export class GoProtocol implements Protocol, AsyncDisposable {
     const found = findRoute(this.#table, asked.method, asked.target);
     if (!found.found) return refusal(this.#table, found);
     if (found.route.class === 'generated') return generated(found);
-    if (request.publicUrl.endsWith(request.target))
-      this.#base = request.publicUrl.slice(0, -request.target.length);
     const policy = this.#policyOf(found);
     await this.#admit(found, policy);
     const noFetch = cachedOnly || /^true$/i.test(asked.headers.get(DISABLE_FETCH)?.trim() ?? '');
@@ -140,7 +136,7 @@ export class GoProtocol implements Protocol, AsyncDisposable {
   #readSumdb(name: string): SumdbRead {
     return async (path, { signal, maxBytes }) => {
       const target = `/sumdb/${name}${path}`;
-      const request = ownRequest(target, this.#base);
+      const request = ownRequest(target, this.#parts.base);
       const found = findRoute(this.#table, 'GET', target);
       if (!found.found) throw new ProxyError('internal', 'go-protocol.sumdb', found.reason);
       const { settings, stasher } = this.#parts;

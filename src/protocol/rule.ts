@@ -38,6 +38,8 @@ export interface ChainRequest {
 /** What a protocol is made from, besides its own options: one rule with its parts in place. */
 export interface RuleParts {
   readonly settings: RuleSettings;
+  /** Scheme, host and prefix under which this node and its peers know the rule: a target behind it is an address of it. */
+  readonly base: string;
   readonly fetcher: Fetcher;
   /** A chain like the rule's own, for a part of what it serves. Throws `invalid` where nothing is left to ask, or no address to redirect to. */
   chain(options: ChainRequest): Fetcher;

@@ -47,7 +47,7 @@ export interface TieredBackendOptions {
 type Tier = 'near' | 'far';
 
 /** What says something about the caller or the body, and nothing about the store. */
-const NOT_THE_STORE: ReadonlySet<ErrorKind> = new Set(['aborted', 'range']);
+const NOT_THE_STORE: ReadonlySet<ErrorKind> = new Set(['aborted', 'range', 'too-large']);
 
 /**
  * A near store before a far one. It keeps nothing itself.

@@ -141,6 +141,7 @@ export async function openPull(options: PullOptions = {}): Promise<PullPlace> {
       : new StoreStasher({ name: 'keep', backend, manifest, cache, ...common });
   const parts: RuleParts = {
     settings: { ...SETTINGS, ...options.settings },
+    base: `http://${HOST}`,
     fetcher: options.fetcher ?? site,
     chain: () => options.fetcher ?? site,
     stasher,
