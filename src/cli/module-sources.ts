@@ -1,6 +1,6 @@
 import { createReadStream, existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { codeOf, ProxyError } from '../errors.ts';
 import type { PopulateGraph } from '../go-schemas.ts';
 import {
@@ -11,6 +11,7 @@ import {
   type Replacement,
 } from '../gomod/go-mod-file.ts';
 import { parseModuleLine, readModuleList, type WantedModule } from '../gomod/module-list.ts';
+import { checkModulePath } from '../gomod/module-path.ts';
 
 /** One call's worth of what somebody wants. */
 export interface Wanted {
@@ -136,8 +137,8 @@ function unreadable(path: string, error: unknown): unknown {
   const code = codeOf(error);
   if (error instanceof ProxyError || code === undefined) return error;
   const what = code === 'ENOENT' ? `there is no file ${path}` : `cannot read ${path}: ${code}`;
-  const hint = path.includes('/') || !path.includes('.') ? '' : '; a module is MODULE@VERSION';
-  return invalid(`${what}${basename(path) === path ? hint : ''}`);
+  const hint = checkModulePath(path) === undefined ? `; for a module say ${path}@VERSION` : '';
+  return invalid(`${what}${code === 'ENOENT' ? hint : ''}`);
 }
 
 function invalid(what: string): ProxyError {

@@ -28,6 +28,10 @@ describe('commands for Go modules that cannot be done', function () {
   for (const [args, words] of [
     [['populate', 'example.com/a@master'], /"master" is not a version in full of example.com\/a/],
     [['populate', 'nowhere.txt'], /there is no file nowhere.txt/],
+    [
+      ['populate', 'golang.org/x/text'],
+      /no file golang.org\/x\/text; for a module say golang.org\/x\/text@VERSION/,
+    ],
     [['populate', '.'], /\. is a folder: name a go.mod/],
     [['populate'], /expected a file, module@version or -/],
     [['populate', '--rule', 'go', 'go.mod'], /go.mod:3: "latest" is not a version in full/],
@@ -40,8 +44,8 @@ describe('commands for Go modules that cannot be done', function () {
     [['export', ''], /expected a text that is not empty/],
     [['export', 'out'], /several rules/],
     [
-      ['export', 'out', '--format', 'tar'],
-      /argument 'tar' is invalid. Allowed choices are goproxy/,
+      ['export', 'out', '--format', 'zip'],
+      /argument 'zip' is invalid. Allowed choices are goproxy/,
     ],
     [['export', 'caje.yaml', '--rule', 'go'], /cannot write into .*caje.yaml: it is no folder/],
     [['import', 'nowhere', '--rule', 'go'], /there is no folder .*nowhere/],
