@@ -29,6 +29,7 @@ export class GoSumdb {
 
   /** Adds a record for every version that the registry released since, and lays the whole log down below `/sumdb/<name>`. */
   publish(registry: GoRegistry): void {
+    registry.put(`/sumdb/${this.name}/supported`, '');
     for (const [id, files] of registry.contents) {
       if (!this.#records.has(id)) this.#records.set(id, sumLines(id, files));
     }
