@@ -105,8 +105,8 @@ export class GoProtocol implements Protocol, AsyncDisposable {
     await this.#admit(found, policy);
     const noFetch = cachedOnly || /^true$/i.test(asked.headers.get(DISABLE_FETCH)?.trim() ?? '');
     const supply = this.#supply(found, policy, asked, options, noFetch);
-    // Whoever is cut off from the upstream goes by what is kept of its databases.
-    if (found.route.name === SUPPORTED_RELAYED && supply.mode === 'none') return generated(found);
+    if (found.route.name === SUPPORTED_RELAYED)
+      return await this.#supported(asked, found, supply, options);
     const response = await this.#answer(asked, found, supply, options);
     // What a validator may yet refuse has to be asked about each time.
     return this.#parts.validator ? { ...response, replay: undefined } : response;
@@ -152,6 +152,22 @@ export class GoProtocol implements Protocol, AsyncDisposable {
         `checksum database ${name} answered ${response.status}`,
       );
     };
+  }
+
+  // Whoever is cut off from the upstream goes by what is kept of its databases, which is good for ever.
+  async #supported(
+    request: ProtocolRequest,
+    found: RouteFound,
+    supply: Supply,
+    options: CallOptions,
+  ): Promise<ProtocolResponse> {
+    if (supply.mode === 'none') return generated(found);
+    try {
+      return await this.#answer(request, found, supply, options);
+    } catch (error) {
+      if (request.onlyIfCached || !isOutage(error)) throw error;
+      return generated(found);
+    }
   }
 
   #policyOf({ params }: RouteFound): GoPolicy | undefined {

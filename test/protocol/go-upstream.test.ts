@@ -152,6 +152,12 @@ describe('Go modules behind what stands between node and upstream', function () 
     expect((await client.get(other.url + path)).status).to.equal(200);
     expect((await client.get(other.url + path)).status).to.equal(200);
     expect(registry.asked(`/sumdb/${name}/supported`)).to.equal(2);
+    await using away = await start('online');
+    await registry.leave();
+    expect((await client.get(away.url + path)).status, 'what is kept is good without it').to.equal(
+      200,
+    );
+    await registry.return();
     await using offline = await start('offline');
     expect((await client.get(offline.url + path)).status).to.equal(200);
     expect(registry.asked(`/sumdb/${name}/supported`)).to.equal(2);
