@@ -14,9 +14,8 @@ import {
 import { MAX_ZIP } from './zip-rules.ts';
 import { findSignature, signatureAt } from './zip-tail.ts';
 
-/** Deflated files up to this many bytes in the zip are inflated at once, which is cheaper than piece by piece. */
+/** Deflated files up to this many bytes in the zip, and of output, are inflated at once, which is cheaper than piece by piece. */
 const WHOLE = 64 * 1024;
-/** Bytes of output that are inflated at once, at most. */
 const WHOLE_OUTPUT = 2 * 1024 * 1024;
 /** What a larger one is given at a time, at least: each time costs a way to another thread. */
 const INFLATE_PIECE = 16 * 1024;
@@ -38,15 +37,13 @@ export class ZipScanner {
   directoryAt: number | undefined;
   /** Why the rest was not read. Absent: nothing stopped it. */
   stopped: string | undefined;
-
   #step: Step = 'gap';
   #bytes: Buffer = Buffer.alloc(0);
   /** Offset in the zip of `#bytes`, and what of them is done with. */
   #base = 0;
   #at = 0;
-  /** Bytes that must come before it is worth to go on. */
+  /** Bytes that must come before it is worth to go on; and of a deflated file, from which on it may be there whole. */
   #missing = 0;
-  /** Bytes of a deflated file from which on it may be there whole. */
   #wanted = 0;
   #waiting: Buffer[] = [];
   #isEnded = false;

@@ -11,7 +11,6 @@ const WINDOW = 256 * 1024;
 
 /** Bytes that may wait for the disk before the origin is held back. */
 const MAX_UNWRITTEN = 1024 * 1024;
-
 /** A reader that takes nothing for this long may not hold up the others once there is no file to read behind from. Milliseconds. */
 const STALL_MS = 30_000;
 
@@ -24,9 +23,8 @@ export interface SpoolOptions {
 }
 
 /**
- * One body as it grows: written once, read by any number from byte 0 at any time. The newest bytes are in memory, all of
- * them in one file once they pass `SMALL_BODY`. If the file cannot grow, the body goes on through memory at the pace of
- * its slowest reader, and nobody new may join.
+ * One body as it grows, read by any number from byte 0 at any time. The newest bytes are in memory, all of them in one file once they
+ * pass `SMALL_BODY`. If that cannot grow, the body goes on at the pace of its slowest reader, and nobody new may join.
  */
 export class Spool implements SpoolSource {
   readonly #folder: SpoolFolder;

@@ -15,9 +15,8 @@ export interface QuotaLimits {
   readonly maxBytes?: number | undefined;
   /** Absent: any number. */
   readonly maxEntries?: number | undefined;
-  /** Share of both from which eviction begins. */
+  /** Shares of both from which eviction begins, and at which it ends. */
   readonly highWater: number;
-  /** Share of both at which it ends. */
   readonly lowWater: number;
 }
 
@@ -42,13 +41,11 @@ export interface Reservation {
   release(): void;
 }
 
-/** A body is huge if it takes the room of more than so many average ones. */
+/** A body is huge if it takes the room of more than so many average ones; lengths of so many are remembered as asked for once. */
 const HUGE = 1000;
-/** Lengths of huge bodies remembered as asked for once. */
 const MAX_ASKED = 1000;
-/** After nothing could go, it is tried again after this long at the earliest; longer where looking took long. */
+/** After nothing could go, it is tried again after this long, `MIN_REST_MS` where bodies on their way hold the room; longer where looking took long. */
 const REST_MS = 1000;
-/** The same where bodies on their way hold the room. */
 const MIN_REST_MS = 50;
 const REST_FACTOR = 10;
 const MAX_REST_MS = 60_000;
