@@ -14,7 +14,6 @@ import { withLimit } from '../fetchers/with-limit.ts';
 import type { HashThread } from '../gomod/hash-thread.ts';
 import { parseModulePatterns, parseVersionRange } from '../gomod/module-pattern.ts';
 import { parseVerifierKey, type VerifierKey } from '../gomod/signed-note.ts';
-import { SumdbClient } from '../gomod/sumdb-client.ts';
 import { sumdbKey } from '../gomod/sumdb-keys.ts';
 import { MANIFEST } from '../stashers/stasher-types.ts';
 import { duration, httpUrl } from '../values.ts';
@@ -22,7 +21,7 @@ import { FILL_MODES, NETWORK_MODES } from './fill-modes.ts';
 import { GoChecks, SUM_CHECKS } from './go-checks.ts';
 import { GoPolicies, type GoPolicy } from './go-policy.ts';
 import { GO_NAMESPACE, GoProtocol } from './go-protocol.ts';
-import type { Sumdb } from './go-upstream.ts';
+import { openSumdb, type Sumdb } from './go-upstream.ts';
 import { KeptModules } from './kept-modules.ts';
 import type { Protocol } from './protocol.ts';
 import { RULE_PARTS } from './rule.ts';
@@ -140,7 +139,7 @@ export const goProtocolType: ComponentType<unknown, Protocol> = componentType({
           database:
             checkSums === 'off' || first === undefined
               ? undefined
-              : new SumdbClient({ key: first.key ?? first.name, read: read(first.name) }),
+              : openSumdb(first, read(first.name)),
           keys,
           hidesSums: (module, version) => hidden.hidesSums(module, version),
           log: context.log,

@@ -52,11 +52,9 @@ export function asModuleProxy(inner: Fetcher): Fetcher {
     locate,
     async fetch(request, options) {
       const fetched = await inner.fetch(request, options);
-      if (fetched.fromPeer === true || fetched.miss === true) {
-        if (fetched.status >= 500 && fetched.miss !== true) throw outage(fetched, request);
-        return fetched;
-      }
+      if (fetched.miss === true) return fetched;
       if (fetched.status >= 500) throw outage(fetched, request);
+      if (fetched.fromPeer === true) return fetched;
       const plain = decoded({ ...fetched, headers: fetched.headers.without('age') }, request);
       const location = plain.headers.get('location');
       if (location === undefined || URL.canParse(location)) return plain;
