@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { eviction } from './eviction.ts';
 import { fill20k } from './fill-20k.ts';
 import { firstByte } from './first-byte.ts';
 import { goDownload } from './go-download.ts';
@@ -10,6 +11,7 @@ import { goHits } from './go-hits.ts';
 import { herd } from './herd.ts';
 import { hit1k } from './hit-1k.ts';
 import { hit100m } from './hit-100m.ts';
+import { hitRatio } from './hit-ratio.ts';
 import { memory } from './memory.ts';
 import { s3Hit } from './s3-hit.ts';
 import { startup } from './startup.ts';
@@ -31,6 +33,8 @@ const BENCHES: readonly Bench[] = [
   goHits,
   tiered,
   s3Hit,
+  hitRatio,
+  eviction,
 ];
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url));
 

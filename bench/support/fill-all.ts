@@ -17,16 +17,19 @@ export interface FillOptions {
   readonly from: number;
   readonly count: number;
   readonly connections: number;
+  /** Put before the path of each. Absent: nothing. */
+  readonly prefix?: string | undefined;
 }
 
 /** Asks for each object once and checks that its body is the one of its path. */
-export async function fillAll({ url, from, count, connections }: FillOptions): Promise<void> {
+export async function fillAll(options: FillOptions): Promise<void> {
+  const { url, from, count, connections, prefix = '' } = options;
   let next = from;
   const worker = async (): Promise<void> => {
     const client = await KeepAliveClient.connect(url);
     try {
       while (next < from + count) {
-        const path = pathOf(next++);
+        const path = prefix + pathOf(next++);
         let isOwn = false;
         const answer = await client.get(path, (piece, offset) => {
           if (offset === 0) isOwn = piece.toString('latin1', 0, path.length) === path;
