@@ -12,6 +12,7 @@ import { addImportCommand } from './import-command.ts';
 import { addInitCommand } from './init-command.ts';
 import { addJournalCommand } from './journal-command.ts';
 import { addLsCommand } from './ls-command.ts';
+import { addMigrateCommand } from './migrate-command.ts';
 import { addPopulateCommand } from './populate-command.ts';
 import { addPurgeCommand } from './purge-command.ts';
 import { addRestoreCommand } from './restore-command.ts';
@@ -53,6 +54,7 @@ for (const add of [
   addCopyCommand,
   addBackupCommand,
   addRestoreCommand,
+  addMigrateCommand,
   addCountersCommand,
   addSlowServerCommand,
 ]) {
