@@ -128,6 +128,12 @@ export interface Shared {
   listOwn(options?: CallOptions): AsyncIterable<Stat>;
 }
 
+/** What a backend that evicts offers those who still need its bodies. */
+export interface Evicting {
+  /** A body stays for as long as `isNeeded` says so; it is asked at the last moment, and must be quick. */
+  spare(isNeeded: (digest: Digest) => boolean): void;
+}
+
 /** A backend that keeps nothing itself: its bodies lie in others, which have names of their own and are looked after by them. */
 export interface Composed {
   /** The nearest first. */
@@ -155,6 +161,11 @@ export function isShared(backend: object): backend is Shared {
 /** Whether what a backend tells of is told by others as well. */
 export function isComposed(backend: object): backend is Composed {
   return 'tiers' in backend && Array.isArray(backend.tiers);
+}
+
+/** Whether a backend evicts by itself. */
+export function isEvicting(backend: object): backend is Evicting {
+  return 'spare' in backend && typeof backend.spare === 'function';
 }
 
 /** Whether a backend leaves things behind that `recover` would remove. */

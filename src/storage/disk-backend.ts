@@ -70,6 +70,7 @@ export class DiskBackend implements Backend, Recoverer, Scrubbable {
   readonly #lock = new KeyedLock();
   readonly #upkeep: DiskUpkeep;
   readonly #readers = new EvictionReaders();
+  readonly spare = (isNeeded: (digest: Digest) => boolean): void => this.#readers.spare(isNeeded);
   readonly #quota: Quota | undefined;
   #refusedSize = 0;
 

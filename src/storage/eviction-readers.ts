@@ -1,13 +1,19 @@
 import type { Digest } from './digest.ts';
 import type { BlockSource } from './verified-body.ts';
 
-/** Which bodies are being read, so that eviction leaves them alone. */
+/** Which bodies are being read, or needed in another way, so that eviction leaves them alone. */
 export class EvictionReaders {
   readonly #counts = new Map<Digest, number>();
+  readonly #needs: ((digest: Digest) => boolean)[] = [];
 
-  /** Whether somebody reads it now. */
+  /** Whether somebody reads it now, or needs it. */
   isRead(digest: Digest): boolean {
-    return this.#counts.has(digest);
+    return this.#counts.has(digest) || this.#needs.some((isNeeded) => isNeeded(digest));
+  }
+
+  /** As `Evicting.spare`. */
+  spare(isNeeded: (digest: Digest) => boolean): void {
+    this.#needs.push(isNeeded);
   }
 
   /** Counts a reader until the function it gives is called; calling that again does nothing. */

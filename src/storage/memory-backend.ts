@@ -6,6 +6,7 @@ import type { Metrics } from '../metrics.ts';
 import type {
   Backend,
   DeleteOptions,
+  Evicting,
   Health,
   Incoming,
   Opened,
@@ -44,7 +45,7 @@ interface Kept extends Stat {
 }
 
 /** Bodies in this process's memory, gone with it. */
-export class MemoryBackend implements Backend, Scrubbable {
+export class MemoryBackend implements Backend, Scrubbable, Evicting {
   readonly name: string;
   readonly #options: MemoryBackendOptions;
   readonly #kept = new Sieve<Kept>();
@@ -119,6 +120,10 @@ export class MemoryBackend implements Backend, Scrubbable {
       this.#discard(kept, error);
       return 'damaged';
     }
+  }
+
+  spare(isNeeded: (digest: Digest) => boolean): void {
+    this.#readers.spare(isNeeded);
   }
 
   /** None: memory that went wrong has nothing to show. */

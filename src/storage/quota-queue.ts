@@ -8,7 +8,7 @@ export type QuotaRefusal = 'larger' | 'huge' | 'full' | 'slow';
 export const QUOTA_REFUSALS: Readonly<Record<QuotaRefusal, string>> = {
   larger: 'the body is larger than the whole quota',
   huge: 'the body would sweep out too many others; one of its length is kept when it comes again',
-  full: 'the quota is used up by bodies that are pinned, being read or in use',
+  full: 'the quota is used up by bodies that are pinned, being read, waiting for a far store or in use',
   slow: 'the quota is used up, and room was not made in time',
 };
 

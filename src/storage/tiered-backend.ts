@@ -7,8 +7,10 @@ import {
   type Backend,
   type Composed,
   type DeleteOptions,
+  type Evicting,
   type Health,
   type Incoming,
+  isEvicting,
   isShared,
   type Opened,
   type Shared,
@@ -60,7 +62,7 @@ const NOT_THE_STORE: ReadonlySet<ErrorKind> = new Set(['aborted', 'range', 'too-
  * - A far store that is silent holds nobody for long: it is left after 5 s, a put 10 s and a second per MiB after the last byte.
  * - `stat` and `list` tell of both; `delete` removes from both; `health` names the one with a problem.
  */
-export class TieredBackend implements Backend, Shared, Composed {
+export class TieredBackend implements Backend, Shared, Composed, Evicting {
   readonly name: string;
   readonly tiers: readonly Backend[];
   readonly #options: TieredBackendOptions;
@@ -80,6 +82,7 @@ export class TieredBackend implements Backend, Shared, Composed {
     this.#copies = new TieredCopies({
       ...{ name, near, far: this.#far, database, clock, log, metrics, maxWaiting, retryMs },
     });
+    if (isEvicting(near)) near.spare((digest) => this.#copies.owes(digest));
     this.#refills = new Refills({
       ...{ near, far: this.#far, startRelay: options.startRelay },
       ended: (error) => this.#refilled(error),
@@ -109,21 +112,7 @@ export class TieredBackend implements Backend, Shared, Composed {
 
   async put(incoming: Incoming, options: CallOptions = {}): Promise<Stat> {
     checkSignal(options.signal, 'tiered-backend.put');
-    const [near, far] = await Promise.allSettled([
-      this.#near.put(incoming, options),
-      this.#far.put(incoming, options),
-    ]);
-    if (near.status === 'rejected' && far.status === 'rejected')
-      throw this.#failure(near.reason, far.reason);
-    this.#note('near', near);
-    this.#note('far', far);
-    const sealed = await incoming.sealed;
-    if (far.status === 'rejected') await this.#copies.later(sealed);
-    else {
-      await this.#copies.forget(sealed.digest).catch(() => undefined);
-      this.#copies.hurry();
-    }
-    return (near.status === 'fulfilled' ? near : (far as PromiseFulfilledResult<Stat>)).value;
+    return await this.#copies.during(incoming, async () => await this.#put(incoming, options));
   }
 
   list(after?: Digest, options?: CallOptions): AsyncIterable<Stat> {
@@ -157,6 +146,10 @@ export class TieredBackend implements Backend, Shared, Composed {
     return near || far.value;
   }
 
+  spare(isNeeded: (digest: Digest) => boolean): void {
+    for (const tier of this.tiers) if (isEvicting(tier)) tier.spare(isNeeded);
+  }
+
   async health(options?: CallOptions): Promise<Health> {
     const [near, far] = await Promise.all(
       this.tiers.map(async (tier) => (await tier.health(options)).problem),
@@ -174,6 +167,24 @@ export class TieredBackend implements Backend, Shared, Composed {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#copies[Symbol.asyncDispose]();
     await this.#refills[Symbol.asyncDispose]();
+  }
+
+  async #put(incoming: Incoming, options: CallOptions): Promise<Stat> {
+    const [near, far] = await Promise.allSettled([
+      this.#near.put(incoming, options),
+      this.#far.put(incoming, options),
+    ]);
+    if (near.status === 'rejected' && far.status === 'rejected')
+      throw this.#failure(near.reason, far.reason);
+    this.#note('near', near);
+    this.#note('far', far);
+    const sealed = await incoming.sealed;
+    if (far.status === 'rejected') await this.#copies.later(sealed);
+    else {
+      await this.#copies.forget(sealed.digest).catch(() => undefined);
+      this.#copies.hurry();
+    }
+    return (near.status === 'fulfilled' ? near : (far as PromiseFulfilledResult<Stat>)).value;
   }
 
   async #openFar(digest: Digest, options: OpenOptions): Promise<Opened | undefined> {

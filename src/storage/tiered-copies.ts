@@ -1,10 +1,11 @@
 import type { CallOptions } from '../body.ts';
 import type { Clock } from '../clock.ts';
-import { kindOf, messageOf, ProxyError } from '../errors.ts';
+import { type ErrorKind, kindOf, messageOf, ProxyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Backend, Incoming, Sealed } from './backend.ts';
 import type { Digest } from './digest.ts';
+import { EvictionReaders } from './eviction-readers.ts';
 import type { FarStore } from './far-store.ts';
 import { ForwardedBody } from './forwarded-body.ts';
 import { KeyedLock } from './keyed-lock.ts';
@@ -32,6 +33,8 @@ const RETRY_MS = 1_000;
 const MAX_BACKOFF = 15;
 /** Bodies copied at a time: enough to hide the way there, few enough to leave room for requests. */
 const LANES = 4;
+/** What will be no better the next time. */
+const FINAL: ReadonlySet<ErrorKind> = new Set(['gone', 'integrity', 'too-large']);
 /** A pass ends after as many failures in a row: then it is the store, not the body. */
 const MAX_FAILURES = 3;
 
@@ -43,6 +46,7 @@ export class TieredCopies implements AsyncDisposable {
   readonly #options: CopyOptions;
   readonly #lock = new KeyedLock();
   readonly #stop = new AbortController();
+  readonly #coming = new EvictionReaders();
   #waiting = 0;
   #counted = false;
   #wait: number;
@@ -60,6 +64,31 @@ export class TieredCopies implements AsyncDisposable {
   /** Bodies on the list. */
   get waiting(): number {
     return this.#waiting;
+  }
+
+  /** Whether the far store may have to get a body from the near one yet. */
+  owes(digest: Digest): boolean {
+    if (this.#coming.isRead(digest)) return true;
+    if (this.#waiting === 0 && this.#counted) return false;
+    return this.#options.database.blob(this.#options.name, digest) !== undefined;
+  }
+
+  /** Runs a put of both stores. Until it is done the body is owed, since only then it is known whether the far one has it. */
+  async during<T>(incoming: Incoming, put: () => Promise<T>): Promise<T> {
+    let isOver = false;
+    let release = (): void => {};
+    incoming.sealed.then(
+      ({ digest }) => {
+        if (!isOver) release = this.#coming.hold(digest);
+      },
+      () => undefined,
+    );
+    try {
+      return await put();
+    } finally {
+      isOver = true;
+      release();
+    }
   }
 
   /** Puts a body on the list, durably. What does not fit there, or cannot be written, is told as not kept. Never rejects. */
@@ -172,8 +201,8 @@ export class TieredCopies implements AsyncDisposable {
         return true;
       } catch (error) {
         if (this.#stop.signal.aborted) return true;
-        const isGone = kindOf(error) === 'gone' || kindOf(error) === 'integrity';
-        if (!isGone) {
+        // One that has no room there is refused for the second time.
+        if (!FINAL.has(kindOf(error))) {
           log.debug({ digest, reason: messageOf(error) }, 'a body still waits for the far store');
           return false;
         }

@@ -9,19 +9,22 @@ import { silentLogger } from '../../src/log.ts';
 import { Metrics } from '../../src/metrics.ts';
 import { bodyRelay } from '../../src/stashers/body-relay.ts';
 import { SpoolFolder } from '../../src/stashers/spool-folder.ts';
-import type {
-  Backend,
-  DeleteOptions,
-  Health,
-  Incoming,
-  Opened,
-  Stat,
+import {
+  type Backend,
+  type DeleteOptions,
+  type Evicting,
+  type Health,
+  type Incoming,
+  isEvicting,
+  type Opened,
+  type Stat,
 } from '../../src/storage/backend.ts';
 import type { Digest } from '../../src/storage/digest.ts';
 import { DiskBackend } from '../../src/storage/disk-backend.ts';
 import type { FarLimits } from '../../src/storage/far-store.ts';
 import { MemoryBackend } from '../../src/storage/memory-backend.ts';
 import { NodeDatabase } from '../../src/storage/node-database.ts';
+import type { QuotaLimits } from '../../src/storage/quota.ts';
 import { TieredBackend, type TieredBackendOptions } from '../../src/storage/tiered-backend.ts';
 import { filesBelow } from '../support/audit-store.ts';
 import { tempFolder } from '../support/temp-folder.ts';
@@ -29,7 +32,7 @@ import { tempFolder } from '../support/temp-folder.ts';
 const clock = new SystemClock();
 
 /** A store between the tiered one and a real one: counts what is asked and can be away, silent or full. */
-export class WatchedBackend implements Backend {
+export class WatchedBackend implements Backend, Evicting {
   readonly name: string;
   /** Ranges that were read; absent: the whole. */
   readonly opens: OpenOptions['range'][] = [];
@@ -74,6 +77,10 @@ export class WatchedBackend implements Backend {
   async delete(digest: Digest, options: DeleteOptions = {}): Promise<boolean> {
     await this.#pass(options);
     return await this.inner.delete(digest, options);
+  }
+
+  spare(isNeeded: (digest: Digest) => boolean): void {
+    if (isEvicting(this.inner)) this.inner.spare(isNeeded);
   }
 
   list(after?: Digest, options?: CallOptions): AsyncIterable<Stat> {
@@ -126,6 +133,10 @@ export interface TieredPlace extends AsyncDisposable {
 /** What differs from a disk before a disk. */
 export interface TieredPlaceOptions extends Partial<TieredBackendOptions> {
   readonly nearType?: 'disk' | 'memory' | undefined;
+  /** Absent: the near store holds any amount. */
+  readonly nearLimits?: QuotaLimits | undefined;
+  /** The same of the far store, where it is a disk. */
+  readonly farLimits?: QuotaLimits | undefined;
   /** Makes the far store. Absent: a disk. */
   readonly makeFar?: ((database: NodeDatabase, metrics: Metrics) => Backend) | undefined;
 }
@@ -137,7 +148,7 @@ export const SHORT_LIMITS: FarLimits = { openMs: 400, putMs: 400, putMibMs: 20 }
 
 /** Opens a tiered store in a folder of its own. */
 export async function openTiered(options: TieredPlaceOptions = {}): Promise<TieredPlace> {
-  const { nearType = 'disk', makeFar, ...more } = options;
+  const { nearType = 'disk', nearLimits, farLimits, makeFar, ...more } = options;
   const folder = await tempFolder();
   const [metrics, nearMetrics, farMetrics] = [new Metrics(), new Metrics(), new Metrics()];
   const nearRoot = join(folder.path, 'near');
@@ -148,15 +159,21 @@ export async function openTiered(options: TieredPlaceOptions = {}): Promise<Tier
     const path = join(folder.path, 'node.db');
     const log = silentLogger;
     const database = await NodeDatabase.open({ path, clock, log });
-    const disk = (name: string, root: string, counters: Metrics): DiskBackend =>
-      new DiskBackend({ name, root, database, clock, log, metrics: counters, keepFree });
+    const disk = (
+      name: string,
+      root: string,
+      counters: Metrics,
+      limits?: QuotaLimits,
+    ): DiskBackend =>
+      new DiskBackend({ name, root, database, clock, log, metrics: counters, keepFree, limits });
     const near = new WatchedBackend(
       nearType === 'disk'
-        ? disk('near', nearRoot, nearMetrics)
-        : new MemoryBackend({ name: 'near', clock, log, metrics: nearMetrics }),
+        ? disk('near', nearRoot, nearMetrics, nearLimits)
+        : new MemoryBackend({ name: 'near', clock, log, metrics: nearMetrics, limits: nearLimits }),
     );
     const far = new WatchedBackend(
-      makeFar?.(database, farMetrics) ?? disk('far', join(folder.path, 'far'), farMetrics),
+      makeFar?.(database, farMetrics) ??
+        disk('far', join(folder.path, 'far'), farMetrics, farLimits),
     );
     const tiered = new TieredBackend({
       ...{ name: 'both', near, far, database, startRelay: bodyRelay(spool) },
