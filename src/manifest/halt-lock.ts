@@ -13,7 +13,7 @@ export interface HaltLease extends AsyncDisposable {
  * until the lease is disposed, and goes when its holder dies.
  */
 export interface HaltLock extends AsyncDisposable {
-  readonly kind: 'none' | 'local';
+  readonly kind: 'none' | 'local' | 'litefs' | 'peer';
   /** Waits its turn. Throws `timeout` when it was not had in time, `aborted` when the signal was. */
   acquire(options?: CallOptions): Promise<HaltLease>;
 }

@@ -7,13 +7,16 @@ import type { HaltLease, HaltLock } from './halt-lock.ts';
 const HOLD_MS = 5000;
 const ACQUIRE_TIMEOUT_MS = 10_000;
 
-/** What a lock between processes adds to the queue inside this one. */
+/** What a lock between processes adds to the queue inside this one. Asked by one at a time. */
 export interface Exclusion {
   readonly kind: HaltLock['kind'];
-  /** True once it is had; false when another party holds it now. */
-  tryLock(): boolean;
-  unlock(): void;
-  close(): void;
+  /** Resolves once it is had. Rejects when it cannot be had now, and soon after the signal was given. */
+  acquire(signal: AbortSignal): Promise<void>;
+  /** Throws when it was lost since it was had. Synchronous. */
+  assertHeld(): void;
+  /** Gives it back; what goes wrong is this side's to tell and to mend. */
+  release(): Promise<void>;
+  close(): Promise<void>;
 }
 
 /** How a lock is waited for. */
@@ -25,17 +28,12 @@ export interface HaltQueueOptions {
   readonly random?: (() => number) | undefined;
 }
 
-// A timer cannot be set shorter than a millisecond, so that is where polling begins.
-const FIRST_POLL_MS = 1;
-const LAST_POLL_MS = 20;
-
-/** A lock whose waiters queue in order inside the process; the first of them polls what excludes other processes. */
+/** A lock whose waiters queue in order inside the process; the first of them waits for what excludes other processes. */
 export class HaltQueue implements HaltLock {
   readonly kind: HaltLock['kind'];
   readonly #exclusion: Exclusion;
   readonly #clock: Clock;
   readonly #timeoutMs: number;
-  readonly #random: () => number;
   #tail: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -44,7 +42,6 @@ export class HaltQueue implements HaltLock {
     this.#exclusion = exclusion;
     this.#clock = options.clock;
     this.#timeoutMs = options.acquireTimeoutMs ?? ACQUIRE_TIMEOUT_MS;
-    this.#random = options.random ?? Math.random;
   }
 
   async acquire(options: CallOptions = {}): Promise<HaltLease> {
@@ -59,7 +56,8 @@ export class HaltQueue implements HaltLock {
     const timer = setTimeout(() => end.abort(timedOut(this.#timeoutMs)), this.#timeoutMs);
     try {
       await orAborted(before, signal);
-      await this.#poll(signal);
+      if (this.#closed) throw closed();
+      await this.#exclude(signal);
       return this.#lease(leave);
     } catch (error) {
       leave();
@@ -72,19 +70,16 @@ export class HaltQueue implements HaltLock {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#exclusion.close();
+    await this.#exclusion.close();
   }
 
-  async #poll(signal: AbortSignal): Promise<void> {
-    let wait = FIRST_POLL_MS;
-    for (;;) {
+  async #exclude(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#exclusion.acquire(signal);
+    } catch (error) {
+      // Whoever was told to stop says so in words of its own.
       throwIfAborted(signal);
-      if (this.#closed)
-        throw new ProxyError('unavailable', 'halt-queue.acquire', 'the lock is closed');
-      if (this.#exclusion.tryLock()) return;
-      const jitter = 0.75 + this.#random() / 2;
-      await this.#clock.sleep(wait * jitter, { signal }).catch(() => {});
-      wait = Math.min(wait * 2, LAST_POLL_MS);
+      throw error;
     }
   }
 
@@ -103,20 +98,26 @@ export class HaltQueue implements HaltLock {
             `the lease ran out after ${HOLD_MS} ms`,
           );
         }
+        this.#exclusion.assertHeld();
       },
       [Symbol.asyncDispose]: async () => {
         if (over) return;
         over = true;
         try {
-          if (!this.#closed) this.#exclusion.unlock();
+          if (!this.#closed) await this.#exclusion.release();
         } catch {
-          // Closing the file frees it too; there is nothing else to do here, and a dispose never throws.
+          // Closing it frees it too; there is nothing else to do here, and a dispose never throws.
         } finally {
           leave();
         }
       },
     };
   }
+}
+
+/** The lock was closed: nobody can have it any more. */
+export function closed(): ProxyError {
+  return new ProxyError('unavailable', 'halt-queue.acquire', 'the lock is closed');
 }
 
 function timedOut(ms: number): ProxyError {
