@@ -55,6 +55,8 @@ export class SoakSite implements AsyncDisposable {
   /** What the first start took, with an empty folder. Milliseconds. */
   readonly startMs: number;
   readonly #rules: Map<string, OracleRule>;
+  /** Keys that were put, as far as the journal was read. */
+  #journal: { since: string; readonly put: string[] } = { since: '', put: [] };
 
   private constructor(
     origin: OracleOrigin,
@@ -131,11 +133,19 @@ export class SoakSite implements AsyncDisposable {
 
   /** Resolves once the row of a key is written, as the journal says. Rejects when the node ends before. */
   async recorded(key: string): Promise<void> {
-    for (let since = ''; ; ) {
-      const { rows, cursor } = (await this.control('journal', { since })) as JournalPage;
-      if (rows.some(({ op, key: written }) => op === 'put' && written.endsWith(key))) return;
+    for (;;) {
+      const { since } = this.#journal;
+      const page = await this.control('journal', { since }).catch((error: unknown) => {
+        // What was seen is of another manifest.
+        this.#journal = { since: '', put: [] };
+        if (since === '') throw error;
+      });
+      if (page === undefined) continue;
+      const { rows, cursor } = page as JournalPage;
+      this.#journal.since = cursor;
+      for (const { op, key: written } of rows) if (op === 'put') this.#journal.put.push(written);
+      if (this.#journal.put.some((written) => written.endsWith(key))) return;
       if (rows.length === 0) await pause(POLL_MS);
-      since = cursor;
     }
   }
 
