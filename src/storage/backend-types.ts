@@ -5,6 +5,7 @@ import { type Amount, sizeOrPercentage } from '../values.ts';
 import type { Backend } from './backend.ts';
 import { BODY_CACHE } from './body-cache.ts';
 import { DiskBackend } from './disk-backend.ts';
+import type { Durability } from './durability.ts';
 import { PINS } from './eviction.ts';
 import { MemoryBackend } from './memory-backend.ts';
 import { NODE_DATABASE } from './node-database.ts';
@@ -25,6 +26,7 @@ interface MemoryOptions extends QuotaKeys {
 interface DiskOptions extends MemoryOptions {
   readonly path: string;
   readonly keepFree?: Amount | undefined;
+  readonly durability: Durability;
 }
 
 const common = {
@@ -43,8 +45,18 @@ const diskOptions: z.ZodType<DiskOptions> = z
     keepFree: sizeOrPercentage()
       .optional()
       .describe('free space that writes leave; absent: the larger of 5% and 1GiB; 0: none'),
+    durability: z
+      .enum(['full', 'os'])
+      .default('full')
+      .describe(
+        'full: on disk before its row; os: the system writes it back, the power may take it',
+      ),
   })
-  .refine(watersAreInOrder, WATERS_IN_ORDER);
+  .refine(watersAreInOrder, WATERS_IN_ORDER)
+  .refine(({ durability, verify }) => durability === 'full' || verify, {
+    path: ['verify'],
+    message: 'false needs durability: full: after a power cut only digests tell a damaged body',
+  });
 
 const memoryOptions: z.ZodType<MemoryOptions> = z
   .strictObject(common)
@@ -58,7 +70,7 @@ export const diskBackendType: ComponentType<unknown, Backend> = componentType<Di
     options: diskOptions,
     create: (options, context) => {
       const { name, clock, log, metrics, dataDir } = context;
-      const { verify, keepFree } = options;
+      const { verify, keepFree, durability } = options;
       const root = resolve(dataDir, options.path);
       const database = context.service(NODE_DATABASE);
       const cache = context.service(BODY_CACHE);
@@ -72,6 +84,7 @@ export const diskBackendType: ComponentType<unknown, Backend> = componentType<Di
         metrics,
         verify,
         keepFree,
+        durability,
         limits: limitsOf(options),
         pins: context.service(PINS),
       });

@@ -11,14 +11,16 @@ import {
   rename,
   rm,
 } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Body } from '../body.ts';
 import { codeOf, ProxyError } from '../errors.ts';
 import { isProcessAlive, processIdentity } from '../process-identity.ts';
 import type { Leftover } from './backend.ts';
 import { type Digest, isDigest } from './digest.ts';
+import type { Durability } from './durability.ts';
 import { FileSource } from './file-source.ts';
+import { FolderSync, syncFolder } from './folder-sync.ts';
 
 const FILE_MODE = 0o640;
 const FOLDER_MODE = 0o750;
@@ -40,11 +42,14 @@ const OUT_OF_RESOURCES: ReadonlySet<string | undefined> = new Set([
 export class BlobFolder {
   readonly root: string;
   readonly #temp: string;
-  readonly #known = new Set<string>();
+  readonly #isSynced: boolean;
+  readonly #made = new Map<string, Promise<void>>();
+  readonly #sync = new FolderSync(syncFolder);
 
-  constructor(root: string) {
+  constructor(root: string, durability: Durability = 'full') {
     this.root = root;
     this.#temp = join(root, TEMP_FOLDER);
+    this.#isSynced = durability === 'full';
   }
 
   pathOf(digest: Digest): string {
@@ -56,18 +61,18 @@ export class BlobFolder {
     await mkdir(this.#temp, { recursive: true, mode: FOLDER_MODE });
   }
 
-  /** Moves a finished file to its digest; durable when it resolves. The file is gone from where it was, also on failure. */
+  /** Moves a finished file to its digest; as durable as promised when it resolves. The file is gone from where it was, also on failure. */
   async publish(digest: Digest, size: number, file: string): Promise<void> {
     let from = file;
     try {
-      await syncFile(file, size);
+      await this.#finish(file, size);
       await this.#rename(digest, from).catch(async (error: unknown) => {
         if (codeOf(error) !== 'EXDEV') throw error;
         // The spool lies on another file system: only a copy can be renamed.
         await this.prepare();
         from = this.tempPath();
         await copyFile(file, from, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-        await syncFile(from, size);
+        await this.#finish(from, size);
         await this.#rename(digest, from);
       });
     } finally {
@@ -209,6 +214,19 @@ export class BlobFolder {
     }
   }
 
+  async #finish(path: string, size: number): Promise<void> {
+    const file = await open(path, 'r+');
+    try {
+      const problem = problemOf(await file.stat(), size);
+      if (problem !== undefined)
+        throw new ProxyError('integrity', 'blob-folder.publish', `the spool file ${problem}`);
+      if (this.#isSynced) await file.sync();
+    } finally {
+      await file.close();
+    }
+    await chmod(path, FILE_MODE);
+  }
+
   async #rename(digest: Digest, from: string): Promise<void> {
     const folder = join(this.root, digest.slice(0, 2));
     await this.#makeFolder(folder);
@@ -219,50 +237,38 @@ export class BlobFolder {
       const code = codeOf(error);
       if (code === 'ENOENT') {
         // The folder was removed while we run: made again, once.
-        this.#known.delete(folder);
+        this.#made.delete(folder);
         await this.#makeFolder(folder);
       } else if (code === 'EISDIR' || code === 'ENOTEMPTY' || code === 'ENOTDIR') {
         await rm(to, { recursive: true, force: true });
       } else throw error;
       await rename(from, to);
     }
-    await syncFolder(folder);
+    if (this.#isSynced) await this.#sync.run(folder);
   }
 
+  // Once a process, also where it is there: the one that made it may have died before it was synced.
   async #makeFolder(folder: string): Promise<void> {
-    if (this.#known.has(folder)) return;
-    const made = await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
-    if (made !== undefined) await syncFolder(this.root);
-    this.#known.add(folder);
+    const made = this.#made.get(folder) ?? this.#make(folder);
+    this.#made.set(folder, made);
+    try {
+      await made;
+    } catch (error) {
+      this.#made.delete(folder);
+      throw error;
+    }
+  }
+
+  async #make(folder: string): Promise<void> {
+    if (folder !== this.root) await this.#makeFolder(this.root);
+    await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
+    if (this.#isSynced) await this.#sync.run(dirname(folder));
   }
 }
 
 function problemOf(stats: Stats, size: number): string | undefined {
   if (!stats.isFile()) return 'is no plain file';
   return stats.size === size ? undefined : `has ${stats.size} bytes instead of ${size}`;
-}
-
-async function syncFile(path: string, size: number): Promise<void> {
-  const file = await open(path, 'r+');
-  try {
-    const stats = await file.stat();
-    const problem = problemOf(stats, size);
-    if (problem !== undefined)
-      throw new ProxyError('integrity', 'blob-folder.publish', `the spool file ${problem}`);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await chmod(path, FILE_MODE);
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }
 
 async function namesIn(folder: string): Promise<string[]> {

@@ -20,8 +20,9 @@ import type {
 } from './backend.ts';
 import { BlobFolder } from './blob-folder.ts';
 import type { BodyCache } from './body-cache.ts';
-import { blocksOfFile, type Digest } from './digest.ts';
+import type { Digest } from './digest.ts';
 import { DiskUpkeep } from './disk-upkeep.ts';
+import type { Durability } from './durability.ts';
 import type { Pins } from './eviction.ts';
 import { EvictionLedger, type EvictionLedgerOptions } from './eviction-ledger.ts';
 import { EvictionReaders } from './eviction-readers.ts';
@@ -33,7 +34,7 @@ import { Quota, type QuotaLimits } from './quota.ts';
 import { withRoom } from './quota-room.ts';
 import { SMALL_BODY } from './small-body.ts';
 import { StoreGate } from './store-gate.ts';
-import { type BlockSource, checkSignal, openVerified } from './verified-body.ts';
+import { checkSignal, openVerified } from './verified-body.ts';
 
 /** How a disk backend is made. */
 export interface DiskBackendOptions {
@@ -46,6 +47,10 @@ export interface DiskBackendOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Absent: `full`. */
+  readonly durability?: Durability | undefined;
+  /** Bodies up to so many bytes lie in the database. Absent: `SMALL_BODY`. */
+  readonly smallBody?: number | undefined;
   /** False: bytes leave unchecked. Absent: true. */
   readonly verify?: boolean | undefined;
   /** Free space that a write must leave. Absent: the larger of 5 % and 1 GiB. */
@@ -72,16 +77,20 @@ export class DiskBackend implements Backend, Recoverer, Scrubbable {
   readonly #readers = new EvictionReaders();
   readonly spare = (isNeeded: (digest: Digest) => boolean): void => this.#readers.spare(isNeeded);
   readonly #quota: Quota | undefined;
+  readonly #smallBody: number;
   #refusedSize = 0;
 
   constructor(options: DiskBackendOptions) {
     this.name = options.name;
     this.#options = options;
     this.#database = options.database;
-    this.#folder = new BlobFolder(options.root);
+    this.#smallBody = options.smallBody ?? SMALL_BODY;
+    this.#folder = new BlobFolder(options.root, options.durability);
     this.#space = new FreeSpace(options.root, options.keepFree, options.clock);
     this.#gate = new StoreGate(options.clock);
-    this.#upkeep = new DiskUpkeep({ ...options, folder: this.#folder, lock: this.#lock });
+    const parts = { folder: this.#folder, lock: this.#lock, readers: this.#readers };
+    this.#upkeep = new DiskUpkeep({ ...options, ...parts });
+    if (options.durability === 'os') this.#database.relax(this.name);
     const { limits } = options;
     if (limits === undefined) return;
     const remove: EvictionLedgerOptions['remove'] = async (digest, mayGo) =>
@@ -93,18 +102,14 @@ export class DiskBackend implements Backend, Recoverer, Scrubbable {
 
   async stat(digest: Digest, { signal }: CallOptions = {}): Promise<Stat | undefined> {
     checkSignal(signal, 'disk-backend.stat');
-    const row = this.#database.blob(this.name, digest);
-    if (row === undefined || (row.place === 0 && !(await this.#folder.has(digest, row.size))))
-      return undefined;
-    return toStat(row);
+    return await this.#stat(await this.#upkeep.row(digest));
   }
 
   async open(digest: Digest, options: OpenOptions = {}): Promise<Opened | undefined> {
     checkSignal(options.signal, 'disk-backend.open');
-    const row = this.#database.blob(this.name, digest);
-    if (row === undefined) return undefined;
-    const source = row.place > 0 ? this.#upkeep.smallSource(row) : await this.#fileSource(row);
-    if (source === undefined) return undefined;
+    const row = await this.#upkeep.row(digest);
+    const source = row && (await this.#upkeep.open(row));
+    if (row === undefined || source === undefined) return undefined;
     const opened = await openVerified(
       {
         ...row,
@@ -125,10 +130,13 @@ export class DiskBackend implements Backend, Recoverer, Scrubbable {
     return await withRoom(this.#quota, incoming, { op, ...options }, async (sealed) => {
       // A small body is written again as cheaply as it is looked up, but not when others write the same: each would wait for
       // the transaction of the one before.
-      const isLookedUp = sealed.size > SMALL_BODY || this.#lock.isHeld(sealed.digest);
+      const isLookedUp = sealed.size > this.#smallBody || this.#lock.isHeld(sealed.digest);
       return await this.#lock.run(sealed.digest, async () => {
-        const kept = isLookedUp ? await this.stat(sealed.digest, options) : undefined;
-        if (kept !== undefined) return kept;
+        checkSignal(options.signal, op);
+        const row = isLookedUp ? this.#database.blob(this.name, sealed.digest) : undefined;
+        // What is in doubt is written anew, which is as cheap as to read it.
+        const kept = row && !this.#upkeep.unsynced.doubts(row) && (await this.#stat(row));
+        if (kept) return kept;
         return await this.#gate.run(op, async () => await this.#store(sealed, incoming, options));
       });
     });
@@ -158,11 +166,11 @@ export class DiskBackend implements Backend, Recoverer, Scrubbable {
       let count = await this.#folder.sweep();
       for await (const digest of this.#folder.digests()) {
         checkSignal(signal, 'disk-backend.recover');
-        if (this.#database.blob(this.name, digest) !== undefined) continue;
-        if (await this.#lock.run(digest, async () => await this.#adopt(digest))) count++;
+        if (await this.#upkeep.adopt(digest)) count++;
       }
       if (count > 0) this.#options.metrics.count('recovered_total', 'blob', count);
       this.#quota?.start();
+      await this.#upkeep.checkUnsynced({ signal });
       return count;
     });
   }
@@ -218,7 +226,8 @@ export class DiskBackend implements Backend, Recoverer, Scrubbable {
     try {
       return await this.#translated('put', async () => {
         await this.#makeRoom(size);
-        if (size <= SMALL_BODY) {
+        await this.#upkeep.unsynced.note();
+        if (size <= this.#smallBody) {
           const body = await bytesOfIncoming(incoming, sealed, options);
           await this.#database.put(this.name, { digest, size, blocks, modifiedAt, body });
           this.#options.cache?.set(digest, body);
@@ -258,29 +267,11 @@ export class DiskBackend implements Backend, Recoverer, Scrubbable {
     }
   }
 
-  /** True: the file was of no use and is gone. False: it got its row, or has one by now. */
-  async #adopt(digest: Digest): Promise<boolean> {
-    if (this.#database.blob(this.name, digest) !== undefined) return false;
-    const found = await blocksOfFile(this.#folder.pathOf(digest)).catch(() => undefined);
-    if (found?.digest !== digest) {
-      await this.#folder.remove(digest);
-      return true;
-    }
-    await this.#database.put(this.name, { ...found, modifiedAt: this.#options.clock.now() });
-    return false;
-  }
-
-  async #fileSource(row: BlobRow): Promise<BlockSource | undefined> {
-    try {
-      const { digest, size } = row;
-      return await this.#readers.watch(digest, async () => await this.#folder.open(digest, size));
-    } catch (error) {
-      if (codeOf(error) === 'ENOENT') await this.#upkeep.discard(row, 'missing_blobs_total', error);
-      else if (kindOf(error) === 'integrity')
-        await this.#upkeep.discard(row, 'corrupt_blobs_total', error);
-      else throw error;
-      return undefined;
-    }
+  async #stat(row: BlobRow | undefined): Promise<Stat | undefined> {
+    if (row === undefined) return undefined;
+    const { digest, size, modifiedAt, place } = row;
+    if (place === 0 && !(await this.#folder.has(digest, size))) return undefined;
+    return { digest, size, modifiedAt };
   }
 
   async #translated<T>(verb: string, call: () => Promise<T>): Promise<T> {
@@ -293,8 +284,4 @@ export class DiskBackend implements Backend, Recoverer, Scrubbable {
       throw new ProxyError(kind, `disk-backend.${verb}`, message, { cause: error });
     }
   }
-}
-
-function toStat({ digest, size, modifiedAt }: BlobRow): Stat {
-  return { digest, size, modifiedAt };
 }

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { CallOptions } from '../body.ts';
 import type { Clock } from '../clock.ts';
 import { codeOf, kindOf, messageOf, ProxyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -6,12 +7,15 @@ import type { Metrics } from '../metrics.ts';
 import type { ScrubOptions, ScrubVerdict } from './backend.ts';
 import type { BlobFolder } from './blob-folder.ts';
 import type { BodyCache } from './body-cache.ts';
-import type { Digest } from './digest.ts';
+import { blocksOfFile, type Digest } from './digest.ts';
+import type { Durability } from './durability.ts';
+import type { EvictionReaders } from './eviction-readers.ts';
 import type { KeyedLock } from './keyed-lock.ts';
 import type { BlobRow, NodeDatabase } from './node-database.ts';
 import { QuarantineFolder } from './quarantine-folder.ts';
 import { scrubBody } from './scrub-body.ts';
-import type { BlockSource } from './verified-body.ts';
+import { UnsyncedBodies } from './unsynced-bodies.ts';
+import { type BlockSource, checkSignal } from './verified-body.ts';
 
 /** Below a disk's folder: what it found damaged. */
 const QUARANTINE = 'quarantine';
@@ -22,22 +26,86 @@ export interface DiskUpkeepOptions {
   readonly name: string;
   readonly folder: BlobFolder;
   readonly database: NodeDatabase;
+  /** Absent: `full`. */
+  readonly durability?: Durability | undefined;
   /** Held while a digest is written or removed. */
   readonly lock: KeyedLock;
+  /** Told of each file that is opened for a client. */
+  readonly readers: EvictionReaders;
   readonly cache?: BodyCache | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
 }
 
-/** What a disk does about bodies that are damaged or gone: finds them, counts them, puts them aside. */
+/** What a disk does about bodies that are damaged, gone, in doubt or without a row: finds them, counts them, puts them aside. */
 export class DiskUpkeep {
   readonly quarantine: QuarantineFolder;
+  /** Written without a sync before the machine stopped. */
+  readonly unsynced: UnsyncedBodies;
   readonly #options: DiskUpkeepOptions;
 
   constructor(options: DiskUpkeepOptions) {
     this.#options = options;
     this.quarantine = new QuarantineFolder(join(options.folder.root, QUARANTINE), options.clock);
+    const { durability = 'full' } = options;
+    this.unsynced = new UnsyncedBodies({ ...options, durability });
+  }
+
+  /** The row of a body, one in doubt only once it was read to its end. Absent: not kept here, or found damaged. */
+  async row(digest: Digest): Promise<BlobRow | undefined> {
+    const { name, database } = this.#options;
+    const row = database.blob(name, digest);
+    if (row === undefined || !this.unsynced.doubts(row)) return row;
+    await this.#check(digest);
+    return database.blob(name, digest);
+  }
+
+  /** Reads all that is in doubt. */
+  async checkUnsynced({ signal }: CallOptions): Promise<void> {
+    const { name, log } = this.#options;
+    let bodies = 0;
+    for await (const { digest } of this.unsynced.rows()) {
+      checkSignal(signal, 'disk-upkeep.check');
+      await this.#check(digest);
+      bodies++;
+    }
+    if (bodies > 0)
+      log.info(
+        { backend: name, bodies },
+        'the machine stopped before bodies were synced: read them',
+      );
+  }
+
+  /** Opens a body that has a row. Absent: what should hold it is gone or is no such file; its row is gone, too. */
+  async open(row: BlobRow): Promise<BlockSource | undefined> {
+    if (row.place > 0) return this.#smallSource(row);
+    const { readers, folder } = this.#options;
+    const { digest, size } = row;
+    try {
+      return await readers.watch(digest, async () => await folder.open(digest, size));
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') await this.discard(row, 'missing_blobs_total', error);
+      else if (kindOf(error) === 'integrity') await this.discard(row, 'corrupt_blobs_total', error);
+      else throw error;
+      return undefined;
+    }
+  }
+
+  /** What to do about a file. True: it was of no use and is gone. False: it got its row, or has one by now. */
+  async adopt(digest: Digest): Promise<boolean> {
+    const { name, database, folder, clock, lock } = this.#options;
+    if (database.blob(name, digest) !== undefined) return false;
+    return await lock.run(digest, async () => {
+      if (database.blob(name, digest) !== undefined) return false;
+      const found = await blocksOfFile(folder.pathOf(digest)).catch(() => undefined);
+      if (found?.digest !== digest) {
+        await folder.remove(digest);
+        return true;
+      }
+      await database.put(name, { ...found, modifiedAt: clock.now() });
+      return false;
+    });
   }
 
   /** As `Scrubbable.scrub`. */
@@ -46,7 +114,7 @@ export class DiskUpkeep {
     const row = database.blob(name, digest);
     if (row === undefined) return 'absent';
     try {
-      const source = row.place > 0 ? this.smallSource(row) : await folder.open(digest, row.size);
+      const source = row.place > 0 ? this.#smallSource(row) : await folder.open(digest, row.size);
       const blocks = await scrubBody(row, source, options);
       // The body is right, so what is wrong is what was noted of it.
       if (row.place === 0 && !blocks.equals(row.blocks)) await this.#correct(row, blocks);
@@ -89,8 +157,11 @@ export class DiskUpkeep {
     });
   }
 
-  /** A body that lies in the node database. */
-  smallSource(row: BlobRow): BlockSource {
+  async #check(digest: Digest): Promise<void> {
+    await this.unsynced.checked(digest, async () => await this.scrub(digest, {}));
+  }
+
+  #smallSource(row: BlobRow): BlockSource {
     return {
       read: async (): Promise<Buffer> => {
         const body = this.#options.database.smallBody(row.place);

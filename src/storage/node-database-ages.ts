@@ -26,6 +26,7 @@ export class BlobAges {
   readonly #store;
   readonly #page;
   readonly #row;
+  readonly #newest;
 
   /** `read` runs a read and translates its errors; what it cannot give is absent. */
   constructor(reader: SqliteDatabase, read: <T>(read: () => T) => T | undefined) {
@@ -40,12 +41,22 @@ export class BlobAges {
     this.#row = reader.prepare<[string, Buffer], AgeRow>(
       'SELECT digest, size, modified_at, visited FROM blobs WHERE backend = ? AND digest = ? AND place >= 0',
     );
+    this.#newest = reader
+      .prepare<[string], number>(
+        'SELECT modified_at FROM blobs WHERE backend = ? AND place >= 0 ORDER BY modified_at DESC, digest DESC LIMIT 1',
+      )
+      .pluck();
   }
 
   /** What a backend holds. */
   totals(backend: string): Totals {
     const row = this.#read(() => this.#store.get(backend));
     return { bytes: row?.bytes ?? 0, entries: row?.entries ?? 0 };
+  }
+
+  /** When the last blob came, in milliseconds since the epoch. Absent: there is none. */
+  newest(backend: string): number | undefined {
+    return this.#read(() => this.#newest.get(backend)) as number | undefined;
   }
 
   /** Where eviction had come to. */

@@ -104,4 +104,7 @@ export interface BlobsPassed {
 }
 
 /** What the writer thread of the node-local database is asked. Answered with whether anything was changed. */
-export type NodeWrite = BlobPut | BlobDrop | BlobsUsed | BlobsPassed;
+export type NodeWrite = (BlobPut | BlobDrop | BlobsUsed | BlobsPassed) & {
+  /** True: it may be lost with the power. Absent: it is on disk when it is answered. */
+  readonly isRelaxed?: boolean | undefined;
+};

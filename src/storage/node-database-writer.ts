@@ -17,7 +17,10 @@ export interface NodeWriterData {
 /** Other folders write to the same file from threads of their own; waiting here stops nobody's event loop. */
 const BUSY_TIMEOUT_MS = 5000;
 
-/** Makes the function that runs one batch of writes as one transaction: all of it is on disk when it returns, or nothing. */
+/**
+ * Makes the function that runs one batch of writes as one transaction, all or nothing. It is on disk when the function returns,
+ * with all that was written before, unless each write of the batch is relaxed: the strictest one counts.
+ */
 export function createNodeWriter(
   database: SqliteDatabase,
 ): (batch: readonly NodeWrite[]) => WriterResult<boolean>[] {
@@ -87,7 +90,14 @@ export function createNodeWriter(
   const all = database.transaction((batch: readonly NodeWrite[]) =>
     batch.map((write) => ({ value: run(write) })),
   );
-  return (batch) => all.immediate(batch);
+  let isSynced: boolean | undefined;
+  return (batch) => {
+    const sync = !batch.every(({ isRelaxed }) => isRelaxed);
+    // In WAL mode NORMAL loses the last commits with the power, but the log and the file still fit together.
+    if (sync !== isSynced) database.pragma(`synchronous = ${sync ? 'FULL' : 'NORMAL'}`);
+    isSynced = sync;
+    return all.immediate(batch);
+  };
 }
 
 // Loaded by a test in its own thread, the module only offers the function.

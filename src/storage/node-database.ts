@@ -72,7 +72,8 @@ const FOLDER_MODE = 0o750;
 
 /**
  * What only this node knows: which blobs its backends keep, and the small bodies themselves. Never replicated, may be lost
- * without harm. Reads are synchronous; writes go to a thread, are grouped, and are on disk when their promise resolves.
+ * without harm. Reads are synchronous; writes go to a thread, are grouped, and are on disk when their promise resolves, but
+ * those of backends that were relaxed.
  */
 export class NodeDatabase implements AsyncDisposable {
   readonly path: string;
@@ -87,6 +88,7 @@ export class NodeDatabase implements AsyncDisposable {
   readonly #body;
   readonly #page;
   readonly #uses: BlobUses;
+  readonly #relaxed = new Set<string>();
   #isMarked = false;
 
   private constructor(options: NodeDatabaseOptions, isNew: boolean) {
@@ -132,6 +134,11 @@ export class NodeDatabase implements AsyncDisposable {
     }
   }
 
+  /** From now on what is written for a backend may be lost with the power, though never with the process. */
+  relax(backend: string): void {
+    this.#relaxed.add(backend);
+  }
+
   /** Absent: the backend has no such blob on this node. Throws `unavailable` when the file cannot be read. */
   blob(backend: string, digest: Digest): BlobRow | undefined {
     const row = this.#read(() => this.#find.get(backend, digestBytes(digest)));
@@ -163,7 +170,7 @@ export class NodeDatabase implements AsyncDisposable {
     }
   }
 
-  /** Resolves when row and body are on disk. Throws `unavailable` when they cannot be written. */
+  /** Resolves when row and body are on disk (of a relaxed backend: with the system). Throws `unavailable` when they cannot be written. */
   async put(backend: string, record: BlobRecord): Promise<void> {
     const { digest, size, modifiedAt } = record;
     const isImplied = impliedBlocks(digest, size) !== undefined;
@@ -213,7 +220,10 @@ export class NodeDatabase implements AsyncDisposable {
 
   async #write(write: NodeWrite): Promise<boolean> {
     try {
-      return await this.#writer.request(write);
+      // Uses, and where the hand is, are hints.
+      const isHint = write.op === 'used' || write.op === 'passed';
+      const isRelaxed = isHint || this.#relaxed.has(write.backend);
+      return await this.#writer.request({ ...write, isRelaxed });
     } catch (error) {
       this.#mark(error);
       throw failed('write', this.path, error);

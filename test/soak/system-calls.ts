@@ -85,6 +85,46 @@ export async function storeCalls(
   return points;
 }
 
+/** A call that was seen, and when: places in the order of all that begins and ends. */
+export interface SeenCall {
+  readonly call: string;
+  /** What it was called with, as strace shows it: descriptors with their paths. */
+  readonly args: string;
+  readonly begin: number;
+  readonly end: number;
+}
+
+/**
+ * Calls of these kinds, in the order in which they began, that a process makes below a folder while `work` goes on. Each takes
+ * `slowMs` longer than it would: who does not wait for one is then seen to begin the next before its end.
+ */
+export async function seenCalls(
+  pid: number,
+  folder: string,
+  calls: readonly string[],
+  work: () => Promise<void>,
+  slowMs = 0,
+): Promise<readonly SeenCall[]> {
+  const names = calls.join(',');
+  const slow = slowMs > 0 ? ['-e', `inject=${names}:delay_exit=${slowMs}ms`] : [];
+  const tracer = await trace(pid, ['-f', '-y', '-s', '0', '-e', `trace=${names}`, ...slow]);
+  try {
+    await work();
+  } finally {
+    await tracer[Symbol.asyncDispose]();
+  }
+  const seen: SeenCall[] = [];
+  const open = new Map<string, Omit<SeenCall, 'end'>>();
+  for (const [place, line] of (await tracer.lines()).entries()) {
+    const [, thread = '', call = '', args = ''] = /^(\d+) +(\w+)\((.*)/.exec(line) ?? [];
+    const [, resumed = ''] = /^(\d+) +<\.\.\. \w+ resumed>/.exec(line) ?? [];
+    const begun = call === '' ? open.get(resumed) : { call, args, begin: place };
+    if (line.includes('<unfinished ...>') && begun) open.set(thread, begun);
+    else if (begun?.args.includes(folder)) seen.push({ ...begun, end: place });
+  }
+  return seen.sort((a, b) => a.begin - b.begin);
+}
+
 /** From now on SIGKILL hits the process as it enters this call. */
 export async function killAt(pid: number, { thread, call, number }: CallPoint): Promise<Tracer> {
   const tid = (await threadsOf(pid))[thread];

@@ -10,102 +10,23 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
-import Database from 'better-sqlite3';
 import { expect } from 'chai';
-import { SystemClock } from '../../src/clock.ts';
 import { kindOf } from '../../src/errors.ts';
-import { silentLogger } from '../../src/log.ts';
-import { Metrics } from '../../src/metrics.ts';
 import { processIdentity } from '../../src/process-identity.ts';
-import { type Digest, digestBytes, digestOf } from '../../src/storage/digest.ts';
-import { DiskBackend, type DiskBackendOptions } from '../../src/storage/disk-backend.ts';
-import { NodeDatabase } from '../../src/storage/node-database.ts';
+import { digestOf } from '../../src/storage/digest.ts';
+import type { DiskBackendOptions } from '../../src/storage/disk-backend.ts';
 import { SMALL_BODY } from '../../src/storage/small-body.ts';
 import { backendContract } from '../contract/backend.ts';
-import { contentOf, failureOf } from '../contract/backend-fixture.ts';
+import { type BackendFixture, contentOf, failureOf } from '../contract/backend-fixture.ts';
 import { incomingOf } from '../support/incoming.ts';
 import { seededBytes } from '../support/seeded-bytes.ts';
 import { skipUnless } from '../support/skip.ts';
-import { tempFolder } from '../support/temp-folder.ts';
+import { flipInDatabase, flipInFile, openDisk, pathOf } from './disk-place.ts';
 
-const clock = new SystemClock();
 const MIB = 1024 * 1024;
 
-interface Disk extends AsyncDisposable {
-  readonly folder: string;
-  readonly root: string;
-  readonly metrics: Metrics;
-  backend: DiskBackend;
-  database: NodeDatabase;
-  close(): Promise<void>;
-  reopen(): Promise<DiskBackend>;
-}
-
-async function openDisk(options: Partial<DiskBackendOptions> = {}): Promise<Disk> {
-  const folder = await tempFolder();
-  const root = join(folder.path, 'blobs');
-  const metrics = new Metrics();
-  const start = async (): Promise<{ backend: DiskBackend; database: NodeDatabase }> => {
-    const database = await NodeDatabase.open({
-      path: join(folder.path, 'node.db'),
-      clock,
-      log: silentLogger,
-    });
-    const keepFree = { kind: 'bytes', bytes: 0 } as const;
-    const common = { name: 'local', root, database, clock, log: silentLogger, metrics, keepFree };
-    return { database, backend: new DiskBackend({ ...common, ...options }) };
-  };
-  const disk: Disk = {
-    folder: folder.path,
-    root,
-    metrics,
-    ...(await start()),
-    close: async () => {
-      await disk.backend[Symbol.asyncDispose]();
-      await disk.database[Symbol.asyncDispose]();
-    },
-    reopen: async () => {
-      await disk.close();
-      Object.assign(disk, await start());
-      return disk.backend;
-    },
-    [Symbol.asyncDispose]: async () => {
-      await disk.close();
-      await folder[Symbol.asyncDispose]();
-    },
-  };
-  return disk;
-}
-
-function pathOf(disk: Disk, digest: Digest): string {
-  return join(disk.root, digest.slice(0, 2), digest);
-}
-
-async function flipInFile(path: string, offset: number): Promise<void> {
-  const file = await open(path, 'r+');
-  const byte = Buffer.alloc(1);
-  await file.read(byte, 0, 1, offset);
-  byte[0] = (byte[0] ?? 0) ^ 1;
-  await file.write(byte, 0, 1, offset);
-  await file.close();
-}
-
-function flipInDatabase(disk: Disk, digest: Digest, offset: number): void {
-  const database = new Database(join(disk.folder, 'node.db'));
-  const row = database
-    .prepare<[Buffer], { id: number; body: Buffer }>(
-      'SELECT id, body FROM small_bodies WHERE id = (SELECT place FROM blobs WHERE digest = ?)',
-    )
-    .get(digestBytes(digest));
-  if (row !== undefined) {
-    row.body[offset] = (row.body[offset] ?? 0) ^ 1;
-    database.prepare('UPDATE small_bodies SET body = ? WHERE id = ?').run(row.body, row.id);
-  }
-  database.close();
-}
-
-backendContract('disk', async () => {
-  const disk = await openDisk();
+const inContract = async (options: Partial<DiskBackendOptions>): Promise<BackendFixture> => {
+  const disk = await openDisk(options);
   return {
     backend: disk.backend,
     reopen: async () => await disk.reopen(),
@@ -118,7 +39,10 @@ backendContract('disk', async () => {
     corruptions: () => disk.metrics.value('corrupt_blobs_total'),
     dispose: async () => await disk[Symbol.asyncDispose](),
   };
-});
+};
+
+backendContract('disk', async () => await inContract({}));
+backendContract('disk, durability: os', async () => await inContract({ durability: 'os' }));
 
 describe('DiskBackend', () => {
   it('moves the spool file into place', async () => {

@@ -11,6 +11,7 @@ import {
   isDigest,
   parseDigest,
 } from '../../src/storage/digest.ts';
+import { UNSYNCED_NOTE } from '../../src/storage/unsynced-bodies.ts';
 
 /** Bodies found whole, by digest, with their size. */
 export type FoundBodies = Map<string, number>;
@@ -75,6 +76,7 @@ export async function blobFiles(folder: string, problems: string[]): Promise<str
   const digests: string[] = [];
   for (const path of await filesBelow(folder)) {
     const [prefix = '', name = '', ...rest] = path.split('/');
+    if (path === UNSYNCED_NOTE) continue;
     if (prefix === 'tmp' || (prefix === 'quarantine' && isDigest(name))) continue;
     if (isDigest(name) && name.startsWith(prefix) && prefix.length === 2 && rest.length === 0) {
       digests.push(name);

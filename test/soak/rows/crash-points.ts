@@ -7,6 +7,8 @@ import { alsoTry, sumOf, tryCases } from '../try-cases.ts';
 const SIZES = [1_000, 700_000, 2_500_000];
 /** strace counts calls by thread, so one thread has to make all of those that belong together. */
 const ONE_THREAD = { UV_THREADPOOL_SIZE: '1' };
+/** Where nothing is synced, the same holds: the system has what the process wrote. */
+const UNSYNCED = { storage: { local: { type: 'disk', keepFree: 0, durability: 'os' } } };
 
 /** The crash points from the last byte of a body to its commit. */
 export const rows: readonly SoakRow[] = [
@@ -31,12 +33,30 @@ export const rows: readonly SoakRow[] = [
       return sumOf(...results);
     },
   },
+  {
+    id: 'F-02-OS',
+    title: 'the same with durability: os',
+    quick: 6,
+    full: 80,
+    obstacle: traceObstacle,
+    run: async (run) => {
+      const share = Math.ceil(run.cases / 2);
+      const each = SIZES.slice(0, 2).map(
+        async (size) => await sweep(size, { ...run, cases: share }, UNSYNCED),
+      );
+      return sumOf(...(await Promise.all(each)));
+    },
+  },
 ];
 
 /** Kills at as many points as asked for, spread over all of them; at each point where there are fewer. */
-async function sweep(size: number, run: SoakRun): Promise<SoakResult> {
+async function sweep(
+  size: number,
+  run: SoakRun,
+  config: Readonly<Record<string, unknown>> = {},
+): Promise<SoakResult> {
   const { seed, log } = run;
-  await using site = await SoakSite.start({ seed, env: ONE_THREAD });
+  await using site = await SoakSite.start({ seed, config, env: ONE_THREAD });
   // The first fill makes folders and threads that the others find.
   await (await toLastByte(site, `/warm?size=${size}`, size)).come();
   const traced = await toLastByte(site, `/traced?size=${size}`, size);
