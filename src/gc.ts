@@ -22,7 +22,7 @@ export interface GcParts {
   readonly spool: SpoolFolder;
   readonly backends: readonly (readonly [string, Backend])[];
   readonly manifest: Manifest;
-  readonly config: Pick<Config, 'gc'>;
+  readonly config: { readonly gc: Omit<Config['gc'], 'periodMs'> };
   readonly clock: Clock;
 }
 

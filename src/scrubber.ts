@@ -255,7 +255,8 @@ export class Scrubber {
 /** Timers hold at most this many milliseconds. */
 const LONGEST_MS = 2 ** 31 - 1;
 
-async function sleepLong(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+/** Sleeps for any number of milliseconds. Throws the signal's reason. */
+export async function sleepLong(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
   for (let left = ms; left > 0; left -= LONGEST_MS)
     await clock.sleep(Math.min(left, LONGEST_MS), { signal });
 }

@@ -8,7 +8,6 @@ import { strong } from './terminal.ts';
 /** What a person sees when the node is up: what is served where, where the data lies, what to try next. */
 export function banner(node: RunningNode, config: Config, version: string): string {
   const notes = [
-    ...config.notes,
     ...node.rules.flatMap(({ config: { name }, notes }) => notes.map((note) => `${name}: ${note}`)),
   ];
   const lines = [

@@ -47,7 +47,6 @@ async function check(options: ConfigOptions): Promise<void> {
   const { config } = await load(options);
   const count = config.rules.length;
   print(`${config.source}: fine, ${count} ${count === 1 ? 'rule' : 'rules'}`);
-  for (const note of config.notes) print(`note: ${note}`);
 }
 
 async function printConfiguration(options: PrintOptions): Promise<void> {

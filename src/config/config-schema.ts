@@ -45,10 +45,12 @@ export function configSchema(types: ComponentTypes): z.ZodType<ConfigSections> {
       .strictObject({
         orphanGrace: duration().prefault('1h'),
         quarantine: duration().prefault('7d'),
+        period: duration().prefault('1d'),
       })
-      .transform(({ orphanGrace, quarantine }) => ({
+      .transform(({ orphanGrace, quarantine, period }) => ({
         orphanGraceMs: orphanGrace,
         quarantineMs: quarantine,
+        periodMs: period,
       }))
       .prefault({}),
     scrub: scrubSection(),

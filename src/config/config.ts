@@ -102,7 +102,12 @@ export interface ConfigSections {
   readonly trustedProxies: readonly string[];
   readonly spool: { readonly maxBytes: number };
   readonly drain: { readonly notReadyMs: number; readonly graceMs: number };
-  readonly gc: { readonly orphanGraceMs: number; readonly quarantineMs: number };
+  readonly gc: {
+    readonly orphanGraceMs: number;
+    readonly quarantineMs: number;
+    /** Between two times that what nobody needs is removed; 0: only at the start and after each scrub. */
+    readonly periodMs: number;
+  };
   readonly scrub: {
     /** In which each body is read once; 0: none is. */
     readonly periodMs: number;
@@ -119,8 +124,6 @@ export interface Config extends ConfigSections {
   readonly source: string;
   /** Absolute path of the folder that relative paths in options and token files start from. */
   readonly baseDir: string;
-  /** What is accepted but without effect so far, one sentence each. */
-  readonly notes: readonly string[];
 }
 
 /** The section that names the components of a kind. */

@@ -66,7 +66,7 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   ];
   if (!parsed.success || issues.length > 0) throw new ConfigError(inOrder(unique(issues)));
   const effective = withDefaults(schema, tree.root) as Record<string, unknown>;
-  return { config: resolveConfig(parsed.data, source, tree), types, effective, schema };
+  return { config: resolveConfig(parsed.data, source), types, effective, schema };
 }
 
 async function readSource({ file, env, cwd }: LoadOptions): Promise<Source> {
@@ -144,24 +144,14 @@ function addDefaultComponents(tree: ConfigTree, types: ComponentTypes): void {
   }
 }
 
-function resolveConfig(sections: ConfigSections, source: Source, tree: ConfigTree): Config {
+function resolveConfig(sections: ConfigSections, source: Source): Config {
   return {
     ...sections,
     data: resolve(source.baseDir, sections.data),
     plugins: sections.plugins.map((path) => resolve(source.baseDir, path)),
     source: source.name,
     baseDir: source.baseDir,
-    notes: notesOn(tree),
   };
-}
-
-function notesOn(tree: ConfigTree): readonly string[] {
-  const storage = tree.root['storage'];
-  return Object.entries(isMapping(storage) ? storage : {})
-    .filter(
-      ([, backend]) => isMapping(backend) && 'maxBytes' in backend && backend['type'] === 's3',
-    )
-    .map(([name]) => `storage.${name}.maxBytes is read but not yet enforced`);
 }
 
 function unique(issues: readonly ConfigIssue[]): readonly ConfigIssue[] {

@@ -6,6 +6,7 @@ import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { chargeOf, ENTRY_BYTES, type EvictionNeed, Evictor, type Pins } from './eviction.ts';
 import { QUOTA_REFUSALS, QuotaQueue, type QuotaRefusal } from './quota-queue.ts';
+import type { Reservation } from './reservation.ts';
 import type { SieveRecords } from './sieve.ts';
 import { checkSignal } from './verified-body.ts';
 
@@ -31,14 +32,6 @@ export interface QuotaOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
-}
-
-/** Room for one body on its way. */
-export interface Reservation {
-  /** Makes it room for `size` bytes in all; less gives some back. Throws as `Quota.reserve`. */
-  resize(size: number, options?: CallOptions): Promise<void>;
-  /** Gives all of it back: the body is on record now, or will not be. Again does nothing. */
-  release(): void;
 }
 
 /** A body is huge if it takes the room of more than so many average ones; lengths of so many are remembered as asked for once. */
@@ -100,13 +93,13 @@ export class Quota implements AsyncDisposable {
   async reserve(size: number, options: CallOptions = {}): Promise<Reservation> {
     let held: EvictionNeed = { charge: 0, entries: 0 };
     let isOver = false;
-    const resize: Reservation['resize'] = async (bytes, { signal } = {}) => {
+    const resize: Reservation['resize'] = async (bytes, { signal, body = bytes } = {}) => {
       const wanted = { charge: bytes + ENTRY_BYTES, entries: 1 };
       const more = {
         charge: wanted.charge - held.charge,
         entries: wanted.entries - held.entries,
       };
-      if (more.charge > 0 || more.entries > 0) await this.#admit(more, bytes);
+      if (more.charge > 0 || more.entries > 0) await this.#admit(more, bytes, body);
       else this.#reserve(more, 1);
       held = { charge: held.charge + more.charge, entries: held.entries + more.entries };
       if (!isOver) {
@@ -146,9 +139,9 @@ export class Quota implements AsyncDisposable {
     await this.#running;
   }
 
-  async #admit(more: EvictionNeed, size: number): Promise<void> {
+  async #admit(more: EvictionNeed, bytes: number, size: number): Promise<void> {
     const { highWater, lowWater, maxBytes = Number.POSITIVE_INFINITY } = this.#options.limits;
-    if (size + ENTRY_BYTES > maxBytes * lowWater) throw this.#refusal('larger');
+    if (bytes + ENTRY_BYTES > maxBytes * lowWater) throw this.#refusal('larger');
     const isFirst = this.#queue.length === 0;
     if (isFirst && this.#fits(more, highWater)) {
       this.#reserve(more, 1);

@@ -1,14 +1,21 @@
 import { z } from 'zod';
 import { type ComponentType, componentType } from '../component.ts';
-import { duration, httpUrl, readSecret, type Secret, secret, size } from '../values.ts';
+import { duration, httpUrl, readSecret, type Secret, secret } from '../values.ts';
 import type { Backend } from './backend.ts';
 import { BODY_CACHE } from './body-cache.ts';
+import { PINS } from './eviction.ts';
 import { NODE_DATABASE } from './node-database.ts';
+import {
+  limitsOf,
+  type QuotaKeys,
+  quotaKeys,
+  WATERS_IN_ORDER,
+  watersAreInOrder,
+} from './quota-options.ts';
 import { S3_LIMITS } from './s3-limits.ts';
 
-interface S3Options {
+interface S3Options extends QuotaKeys {
   readonly verify: boolean;
-  readonly maxBytes?: number | undefined;
   readonly endpoint?: URL | undefined;
   readonly region: string;
   readonly bucket: string;
@@ -43,7 +50,7 @@ const COPY_LIMIT_VARIABLE = 'CAJE_TEST_S3_COPY_LIMIT';
 const s3Options: z.ZodType<S3Options> = z
   .strictObject({
     verify: z.boolean().default(true).describe('check each block before it is sent'),
-    maxBytes: size().optional().describe('largest size of the store; accepted, not yet enforced'),
+    ...quotaKeys(),
     endpoint: httpUrl().optional().describe('base URL of the store; absent: AWS, by region'),
     region: z.string().min(1).default('us-east-1').describe('region that requests are signed for'),
     bucket: z.string().min(1).describe('bucket; it must exist'),
@@ -98,7 +105,8 @@ const s3Options: z.ZodType<S3Options> = z
   .refine((options) => options.sseKeyId === undefined || options.sse === 'aws:kms', {
     path: ['sseKeyId'],
     message: 'a key needs sse: aws:kms',
-  });
+  })
+  .refine(watersAreInOrder, WATERS_IN_ORDER);
 
 /** `type: s3`: a bucket of S3 or of a compatible store. */
 export const s3BackendType: ComponentType<unknown, Backend> = componentType<S3Options, Backend>({
@@ -107,8 +115,6 @@ export const s3BackendType: ComponentType<unknown, Backend> = componentType<S3Op
   options: s3Options,
   create: async (options, context) => {
     const { name, clock, log, metrics, nodeId, baseDir } = context;
-    if (options.maxBytes !== undefined)
-      log.info({ maxBytes: options.maxBytes }, 'maxBytes is not yet enforced');
     const { region, bucket, prefix, forcePathStyle, checksums, profile, verify } = options;
     const { sse, sseKeyId, storageClass, timeouts } = options;
     const limits = {
@@ -131,6 +137,8 @@ export const s3BackendType: ComponentType<unknown, Backend> = componentType<S3Op
       ...{ region, bucket, prefix, forcePathStyle, checksums, credentials, profile },
       ...{ sse, sseKeyId, storageClass, limits },
       endpoint: options.endpoint?.href,
+      quota: limitsOf(options),
+      pins: context.service(PINS),
       copyLimit: Number(process.env[COPY_LIMIT_VARIABLE]) || undefined,
       database: context.service(NODE_DATABASE),
       cache: context.service(BODY_CACHE),

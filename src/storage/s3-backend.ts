@@ -3,6 +3,7 @@ import { kindOf, messageOf, ProxyError } from '../errors.ts';
 import type {
   Backend,
   DeleteOptions,
+  Evicting,
   Health,
   Incoming,
   Leftover,
@@ -23,6 +24,7 @@ import { S3Health } from './s3-health.ts';
 import { S3Keys } from './s3-keys.ts';
 import { S3Objects } from './s3-objects.ts';
 import { S3Publisher } from './s3-publisher.ts';
+import { S3Quota } from './s3-quota.ts';
 import { ReadAhead } from './s3-read-ahead.ts';
 import { leftoversOfS3, recoverS3, type S3RecoveryOptions } from './s3-recovery.ts';
 import { S3Source } from './s3-source.ts';
@@ -31,7 +33,7 @@ import { S3Uploads } from './s3-uploads.ts';
 import { checkRange, checkSignal, openVerified } from './verified-body.ts';
 
 /** Bodies in a bucket of S3 or of a compatible store. */
-export class S3Backend implements Backend, Recoverer, Scrubbable, Shared {
+export class S3Backend implements Backend, Recoverer, Scrubbable, Shared, Evicting {
   readonly name: string;
   readonly #options: S3BackendOptions;
   readonly #connection: S3Connection;
@@ -44,6 +46,7 @@ export class S3Backend implements Backend, Recoverer, Scrubbable, Shared {
   readonly #health: S3Health;
   readonly #upkeep: S3Upkeep;
   readonly #ahead: ReadAhead;
+  readonly #quota: S3Quota;
 
   constructor(options: S3BackendOptions) {
     this.name = options.name;
@@ -65,6 +68,8 @@ export class S3Backend implements Backend, Recoverer, Scrubbable, Shared {
     const { idleMs } = connection.limits;
     this.#upkeep = new S3Upkeep({ objects, keys, backend: options, idleMs });
     this.#ahead = new ReadAhead(options.readAhead);
+    const remove = async (digest: Digest): Promise<void> => await this.#upkeep.evict(digest);
+    this.#quota = new S3Quota({ backend: options, remove });
   }
 
   async stat(digest: Digest, options: CallOptions = {}): Promise<Stat | undefined> {
@@ -76,6 +81,7 @@ export class S3Backend implements Backend, Recoverer, Scrubbable, Shared {
   async open(digest: Digest, options: OpenOptions = {}): Promise<Opened | undefined> {
     const { range, signal } = options;
     checkSignal(signal, 's3-backend.open');
+    await this.#quota.settled(digest);
     const record =
       this.#database.blob(this.name, digest) ?? (await this.#learn(digest, { signal }));
     if (record === undefined) return undefined;
@@ -94,8 +100,11 @@ export class S3Backend implements Backend, Recoverer, Scrubbable, Shared {
       await this.#upkeep.discard(record, error);
     try {
       const verify = this.#options.verify ?? true;
-      const opened = await openVerified({ ...record, source, verify, damaged }, options);
-      if (opened?.bytes?.length === record.size) this.#options.cache?.set(digest, opened.bytes);
+      const watched = this.#quota.watched(digest, source);
+      const opened = await openVerified({ ...record, source: watched, verify, damaged }, options);
+      if (opened === undefined) return undefined;
+      this.#database.used(this.name, digest);
+      if (opened.bytes?.length === record.size) this.#options.cache?.set(digest, opened.bytes);
       return opened;
     } catch (error) {
       if (kindOf(error) !== 'not-found') throw error;
@@ -106,7 +115,15 @@ export class S3Backend implements Backend, Recoverer, Scrubbable, Shared {
 
   async put(incoming: Incoming, options: CallOptions = {}): Promise<Stat> {
     checkSignal(options.signal, 's3-backend.put');
-    return await this.#publisher.put(incoming, options);
+    return await this.#quota.put(
+      incoming,
+      options,
+      async (body, roomy) => await this.#publisher.put(body, roomy),
+    );
+  }
+
+  spare(isNeeded: (digest: Digest) => boolean): void {
+    this.#quota.spare(isNeeded);
   }
 
   async *list(after?: Digest, options: CallOptions = {}): AsyncIterable<Stat> {
@@ -141,6 +158,7 @@ export class S3Backend implements Backend, Recoverer, Scrubbable, Shared {
    * still for a day.
    */
   async recover(options: CallOptions = {}): Promise<number> {
+    this.#quota.start();
     const count = await recoverS3(this.#recovery(), options);
     if (count > 0) this.#options.metrics.count('recovered_total', 'staging', count);
     return count;
@@ -171,6 +189,7 @@ export class S3Backend implements Backend, Recoverer, Scrubbable, Shared {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#quota[Symbol.asyncDispose]();
     this.#connection.destroy();
   }
 

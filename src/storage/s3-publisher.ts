@@ -3,6 +3,7 @@ import { kindOf, messageOf, ProxyError } from '../errors.ts';
 import type { Incoming, Sealed, Stat } from './backend.ts';
 import { digestOf } from './digest.ts';
 import { bytesOfIncoming, sealedOf } from './incoming-bytes.ts';
+import type { RoomyOptions } from './quota-room.ts';
 import type { S3BackendOptions } from './s3-backend-options.ts';
 import type { S3BlockDigests } from './s3-block-digests.ts';
 import { isRefusal } from './s3-errors.ts';
@@ -38,14 +39,14 @@ export class S3Publisher {
   }
 
   /** As `Saver.put`. */
-  async put(incoming: Incoming, options: CallOptions): Promise<Stat> {
+  async put(incoming: Incoming, options: RoomyOptions): Promise<Stat> {
     const stat = await this.#put(incoming, options);
     // The store works: what could not be removed while it did not goes now.
     for (const work of this.#owed.splice(0)) void this.#tidy(work);
     return stat;
   }
 
-  async #put(incoming: Incoming, options: CallOptions): Promise<Stat> {
+  async #put(incoming: Incoming, options: RoomyOptions): Promise<Stat> {
     const { expectedSize } = incoming;
     if (expectedSize !== undefined && expectedSize <= PART_SIZE) {
       const sealed = await sealedOf(incoming, 's3-backend.put', options);
@@ -74,12 +75,12 @@ export class S3Publisher {
     }
   }
 
-  async #putWhole(sealed: Sealed, bytes: Buffer, options: CallOptions): Promise<Stat> {
+  async #putWhole(sealed: Sealed, bytes: Buffer, options: RoomyOptions): Promise<Stat> {
     const { objects, keys, blocks, backend } = this.#options;
     const { digest, size } = sealed;
     const body = keys.body(digest);
     const isKnown = backend.database.blob(backend.name, digest) !== undefined;
-    const stat = await this.#publish(sealed, async () => {
+    const stat = await this.#publish(sealed, 0, options, async () => {
       await blocks.put(sealed, options);
       // A store that has it answers before it has read it, and a connection that breaks then takes the answer along.
       if (isKnown && (await objects.head(body, options))?.size === size) return false;
@@ -93,7 +94,7 @@ export class S3Publisher {
     incoming: Incoming,
     [first, second]: [Buffer, Buffer],
     pieces: PieceReader,
-    options: CallOptions,
+    options: RoomyOptions,
   ): Promise<Stat> {
     const { objects, uploads, keys, blocks, backend } = this.#options;
     const key = keys.newStaging();
@@ -112,7 +113,7 @@ export class S3Publisher {
       progress = 'completing';
       await this.#complete({ key, id, parts: uploaded.parts, size }, options);
       progress = 'complete';
-      return await this.#publish(sealed, async () => {
+      return await this.#publish(sealed, size, options, async () => {
         await blocks.put(sealed, options);
         const limit = backend.copyLimit ?? COPY_LIMIT;
         const mark = keys.newCopyMark(digest);
@@ -150,14 +151,23 @@ export class S3Publisher {
     }
   }
 
-  /** `send` gives whether the body is this node's; false: it was there. */
-  async #publish(sealed: Sealed, send: () => Promise<boolean>): Promise<Stat> {
+  /** `send` gives whether the body is this node's; false: it was there. `staged` bytes of it lie there besides until it is done. */
+  async #publish(
+    sealed: Sealed,
+    staged: number,
+    { room, signal }: RoomyOptions,
+    send: () => Promise<boolean>,
+  ): Promise<Stat> {
     const { database, clock, name } = this.#options.backend;
-    const { digest } = sealed;
+    const { digest, size } = sealed;
+    if (staged > 0) await room?.resize(staged + size, { signal, body: size });
     const before = database.blob(name, digest);
     const isNew = before === undefined || before.place < 0;
     const modifiedAt = clock.now();
     await this.#note(sealed, false, modifiedAt);
+    // From now on its row counts.
+    if (staged > 0) await room?.resize(staged, { signal });
+    else room?.release();
     let isOurs = true;
     try {
       isOurs = await send();
@@ -167,7 +177,7 @@ export class S3Publisher {
       if (isNew && isSure) await database.drop(name, digest, modifiedAt).catch(() => false);
       throw error;
     }
-    if (isOurs || !isNew) return { digest, size: sealed.size, modifiedAt };
+    if (isOurs || !isNew) return { digest, size, modifiedAt };
     await database.drop(name, digest, modifiedAt).catch(() => false);
     return await this.#note(sealed, true, modifiedAt);
   }

@@ -94,6 +94,18 @@ export class S3Upkeep {
     await objects.delete(keys.blocks(digest), options);
   }
 
+  /**
+   * Removes a body as eviction does: what lies there goes before its row, so that a crash between the two leaves nothing there
+   * that nobody knows of. Throws `unavailable`.
+   */
+  async evict(digest: Digest): Promise<void> {
+    const { objects, keys, backend } = this.#options;
+    const size = backend.database.blob(backend.name, digest)?.size ?? 0;
+    await objects.delete(keys.body(digest));
+    if (size > BLOCK_SIZE) await objects.delete(keys.blocks(digest));
+    await this.#drop(digest);
+  }
+
   /** As `Scrubbable.quarantined`. */
   async *quarantined(options: CallOptions): AsyncGenerator<Stat> {
     const { objects, keys } = this.#options;

@@ -92,16 +92,6 @@ describe('loadConfig', () => {
     expect(text).to.include('found the value of ${HIDDEN}').and.not.include('canary');
   });
 
-  it('says that maxBytes of a bucket is not yet enforced', async () => {
-    await temp.write(
-      'caje.yaml',
-      `storage: { far: { type: s3, bucket: bodies, maxBytes: 1GiB } }\n${SITE}`,
-    );
-    expect((await temp.load()).config.notes).to.deep.equal([
-      'storage.far.maxBytes is read but not yet enforced',
-    ]);
-  });
-
   it('knows the options of a type that a plug-in brings', async () => {
     await temp.write(
       'caje.yaml',

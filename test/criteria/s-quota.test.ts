@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { callControl } from '../../src/http/control-client.ts';
 import { Site, xCache } from './site.ts';
+import { STORAGES } from './storages.ts';
 
 const MIB = 1024 ** 2;
 /** No body is answered from memory, so that each answer shows what the store has. */
@@ -10,17 +11,20 @@ const NOTHING_HOT = { memory: { bodies: 0 } };
 describe('criteria of quotas', function () {
   this.timeout(120_000);
 
-  for (const type of ['disk', 'memory']) {
-    it(`S9: a quota on ${type} lets go first what was never asked for again, and ls says missing`, async () => {
-      const maxBytes = 50 * MIB;
-      const quota = { maxBytes, ...(type === 'disk' && { keepFree: 0 }) };
+  for (const [type, size] of [
+    ['disk', 4 * MIB],
+    ['memory', 4 * MIB],
+    ['S3', MIB],
+  ] as const) {
+    it(`S9: a quota on ${type} lets go first what was never asked for again, and ls says missing`, async function () {
+      await using kind = await STORAGES[type]?.(this);
+      const maxBytes = 12.5 * size;
       const rule = { name: 'precious', host: '127.0.0.1', path: '/pinned/*', pin: true };
       await using site = await Site.start({
-        storage: { type, ...quota },
+        storage: { ...kind?.options, maxBytes },
         rules: [rule],
         config: NOTHING_HOT,
       });
-      const size = 4 * MIB;
       const pathOf = (name: string): string => `/${name}?size=${size}`;
       const asked = Array.from({ length: 4 }, (_, at) => pathOf(`asked-${at}`));
       const pinned = Array.from({ length: 2 }, (_, at) => pathOf(`pinned/${at}`));

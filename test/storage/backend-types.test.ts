@@ -34,6 +34,8 @@ describe('backend types', () => {
     ['memory', { maxEntries: 0 }, /maxEntries/],
     ['memory', { path: 'x' }, /path/],
     ['s3', {}, /bucket/],
+    ['s3', { bucket: 'b', maxEntries: 0 }, /maxEntries/],
+    ['s3', { bucket: 'b', highWater: '90%', lowWater: '90%' }, /lowWater must be less/],
     ['s3', { bucket: 'b', endpoint: 'localhost:9000' }, /endpoint|URL/],
     ['s3', { bucket: 'b', checksums: 'none' }, /required/],
     ['s3', { bucket: 'b', sse: 'none' }, /aws:kms/],
