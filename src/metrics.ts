@@ -33,6 +33,12 @@ export type CounterName =
   | 'denied_total'
   | 'halt_acquired_total'
   | 'halt_timeouts_total'
+  | 'halt_gate_total'
+  | 'halt_slow_total'
+  | 'halt_lost_total'
+  | 'halt_stuck_total'
+  | 'halt_helper_lost_total'
+  | 'litefs_wedged_total'
   | 'commits_total'
   | 'commit_retries_total'
   | 'changes_dropped_total'
@@ -84,6 +90,15 @@ export const COUNTERS: Readonly<Record<CounterName, string>> = {
   denied_total: 'requests refused by a rule, by rule',
   halt_acquired_total: 'HALT locks acquired',
   halt_timeouts_total: 'HALT locks not had within the time limit',
+  halt_gate_total:
+    'HALT locks not asked for since the node was not in step with its primary, by reason',
+  halt_slow_total: 'HALT locks held for more than a second',
+  halt_lost_total:
+    'transactions rolled back since the HALT lock was over, lost or never had, by what told',
+  halt_stuck_total: 'steps under HALT that LiteFS did not let end in time, by step',
+  halt_helper_lost_total:
+    'helper processes of the HALT lock that ended or hung, by what was asked of them',
+  litefs_wedged_total: 'times that LiteFS stood still while its primary went on',
   commits_total: 'manifest transactions committed',
   commit_retries_total: 'manifest transactions tried again, by reason',
   changes_dropped_total: 'changes dropped because the commit queue was full',

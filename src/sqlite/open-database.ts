@@ -7,6 +7,8 @@ export type SqliteDatabase = Database.Database;
 export interface OpenDatabaseOptions {
   /** True: no write, and the file must exist. Absent: read and write, made if missing. */
   readonly readOnly?: boolean | undefined;
+  /** `delete`: a rollback journal, removed at each commit. Absent: `wal`. */
+  readonly journal?: 'wal' | 'delete' | undefined;
   /** `full`: a commit is on disk when it returns. `normal`: the last ones may be lost with the power, never the file. Absent: `full`. */
   readonly synchronous?: 'full' | 'normal' | undefined;
   /** Milliseconds that a statement waits for another connection's lock. Absent: 100. */
@@ -18,14 +20,14 @@ const BUSY_TIMEOUT_MS = 100;
 /** The write-ahead log is cut back to this many bytes after a checkpoint. */
 const WAL_LIMIT_BYTES = 16 * 1024 * 1024;
 
-/** Opens a database in WAL mode with foreign keys checked. Throws the library's error, with its `SQLITE_…` code. */
+/** Opens a database, in WAL mode unless said otherwise, with foreign keys checked. Throws the library's error, with its `SQLITE_…` code. */
 export function openDatabase(path: string, options: OpenDatabaseOptions = {}): SqliteDatabase {
   const timeout = options.busyTimeoutMs ?? BUSY_TIMEOUT_MS;
   const readonly = options.readOnly ?? false;
   const database = new Database(path, { readonly, timeout });
   try {
     if (!readonly) {
-      database.pragma('journal_mode = WAL');
+      database.pragma(`journal_mode = ${options.journal ?? 'wal'}`);
       database.pragma(`synchronous = ${options.synchronous ?? 'full'}`);
       database.pragma(`journal_size_limit = ${WAL_LIMIT_BYTES}`);
     }

@@ -106,6 +106,7 @@ describe('errors of locks', () => {
       }
     }
     expect(lockError(512, 'x', 'y').code).to.equal('ERESTARTSYS');
+    expect(lockError(constants.errno.ENOLCK, 'x', 'y').code).to.equal('ENOLCK');
   });
 
   it('name the platform where there are no such locks', () => {

@@ -16,6 +16,8 @@ export interface HaltHelperOptions {
 
 /** LiteFS lets a wait for HALT end after 10 s; a helper that is still there a second later hangs. */
 const KILL_MS = 11_000;
+/** Longest that closing waits for the helper. */
+const CLOSE_MS = 3000;
 
 interface Waiter {
   resolve(errno: number): void;
@@ -72,7 +74,7 @@ export class HaltHelper implements AsyncDisposable {
     this.#fail(new HelperGoneError(this.path, 'it was given up'));
   }
 
-  /** Gives the lock back and ends the process; resolves when it is gone. */
+  /** Gives the lock back and ends the process; resolves when it is gone, or after 3 s where LiteFS does not let it go. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     const child = this.#child;
@@ -81,7 +83,10 @@ export class HaltHelper implements AsyncDisposable {
     const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.ref();
     end(child);
-    if (child.exitCode === null && child.signalCode === null) await gone;
+    const late = new Promise<void>((resolve) => setTimeout(resolve, CLOSE_MS).unref());
+    // LiteFS may hold it in its last call for as long as it likes; then it ends by itself, later.
+    if (child.exitCode === null && child.signalCode === null) await Promise.race([gone, late]);
+    child.unref();
     this.#fail(new HelperGoneError(this.path, 'it was closed'));
   }
 

@@ -12,7 +12,7 @@ export class LockError extends Error {
   readonly path: string;
 
   constructor(errno: number, path: string, what: string) {
-    const code = errno === ERESTARTSYS ? 'ERESTARTSYS' : getSystemErrorName(-errno);
+    const code = nameOf(errno);
     super(`${path}: ${what} (${code})`);
     this.errno = errno;
     this.code = code;
@@ -61,6 +61,13 @@ export class HelperGoneError extends LockError {
 /** What was asked is not, or not now, a LiteFS: another file system, a file of another form, another server. */
 export class NotLiteFsError extends Error {
   override readonly name = 'NotLiteFsError';
+}
+
+/** libuv has no name for some that locks give, such as ENOLCK. */
+function nameOf(errno: number): string {
+  if (errno === ERESTARTSYS) return 'ERESTARTSYS';
+  const known = Object.entries(constants.errno).find(([, number]) => number === errno);
+  return known?.[0] ?? getSystemErrorName(-errno);
 }
 
 /** The error for an errno that a lock call gave. */
