@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { ContainerModule } from 'inversify';
 import { SystemClock } from './clock.ts';
+import { blobOpener, openCluster, readPeerTls, tokenFiles } from './cluster-parts.ts';
 import type { ComponentType } from './component.ts';
 import type { Config } from './config/config.ts';
 import type { ListenAddress } from './config/patterns.ts';
@@ -11,17 +11,17 @@ import { createContainer } from './container.ts';
 import { createControlHandlers } from './control-handlers.ts';
 import type { StartDemo } from './demo-fetcher-type.ts';
 import { connectionLimit } from './descriptor-limit.ts';
-import { messageOf, ProxyError } from './errors.ts';
+import { ProxyError } from './errors.ts';
 import { AccessLog } from './http/access-log.ts';
 import { createApp, type Handler } from './http/app.ts';
 import { openControlSocket } from './http/control-socket.ts';
 import { createFastPath } from './http/fast-path.ts';
 import { createPeerApi } from './http/peer-api.ts';
-import { peerToken } from './http/peer-tokens.ts';
+import { PeerTokenFiles } from './http/peer-token-files.ts';
 import { trustCheck } from './http/public-address.ts';
 import { type HealthCheck, ownRoutes } from './http/routes.ts';
 import { type Rule, RuleRouter } from './http/rule-router.ts';
-import { createServer, type HttpServer } from './http/server.ts';
+import { createServer, type HttpServer, type ServerTls } from './http/server.ts';
 import type { Logger } from './log.ts';
 import type { Manifest } from './manifest/manifest.ts';
 import type { Metrics } from './metrics.ts';
@@ -75,19 +75,19 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   const purger = await container.getAsync(TOKENS.Purger);
   const metrics = container.get(TOKENS.Metrics);
 
+  const nodes = await openCluster({ config, identity, clock, log, metrics });
+  if (nodes) stack.use(nodes);
   const rules = await buildRules(config.rules, {
     ...{ components, pullThrough, clock, log, metrics },
     listen: config.listen.public,
+    cluster: nodes && { nodes, signMs: config.cluster.ownerTimeoutMs },
   });
   const router = new RuleRouter(rules.flatMap(({ rule }): Rule[] => (rule ? [rule] : [])));
   const backends = components.made<Backend>('backend');
   const state = { draining: false };
   const checks = healthChecks(manifest, backends);
-  const routes = ownRoutes({
-    version: VERSION,
-    health: checks,
-    draining: () => state.draining,
-  });
+  const draining = (): boolean => state.draining;
+  const routes = ownRoutes({ version: VERSION, health: checks, draining });
   const trusts = trustCheck(config.trustedProxies);
   const base = { trusts, log, metrics, routes, router, nodeId: identity.nodeId, clock };
   const listen = { config, log, metrics, clock };
@@ -101,10 +101,16 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   });
   stack.defer(() => fast.close());
   const publicServer = makeServer(listen, createApp({ ...base, noted: fast.note }), fast.serve);
-  const tokens = await readTokens(config);
-  const peerServer = config.listen.peer
-    ? makeServer(listen, createPeerApi({ ...base, tokens }))
-    : undefined;
+  const tokens = stack.use(await PeerTokenFiles.open(tokenFiles(config), log));
+  const peerApi = createPeerApi({
+    ...base,
+    tokens: () => tokens.current,
+    version: VERSION,
+    draining,
+    openBlob: blobOpener({ manifest, backends: backends.map(([, backend]) => backend), rules }),
+  });
+  const tls = await readPeerTls(config);
+  const peerServer = config.listen.peer ? makeServer({ ...listen, tls }, peerApi) : undefined;
 
   const control = stack.use(
     await openControlSocket({
@@ -126,8 +132,9 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   stack.defer(async () => void (await publicServer.close()));
   const peerUrl =
     peerServer && config.listen.peer
-      ? await bind(peerServer, config.listen.peer, 'peer', log)
+      ? await bind(peerServer, config.listen.peer, 'peer', log, tls && 'https')
       : undefined;
+  void nodes?.start();
 
   void tellProblems(checks, log);
   const keeping = new AbortController();
@@ -180,6 +187,7 @@ interface ListenParts {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly clock: SystemClock;
+  readonly tls?: ServerTls | undefined;
 }
 
 function makeServer(
@@ -187,12 +195,13 @@ function makeServer(
   handler: Handler,
   fast?: ReturnType<typeof createFastPath>['serve'],
 ): HttpServer {
-  const { config, log, metrics, clock } = parts;
+  const { config, log, metrics, clock, tls } = parts;
   const { headerBytes, fields, targetBytes, headerTimeMs, requestTimeMs, idleTimeMs, connections } =
     config.limits;
   return createServer({
     handler,
     fast,
+    tls,
     log,
     metrics,
     clock,
@@ -214,34 +223,16 @@ async function bind(
   address: ListenAddress,
   listener: string,
   log: Logger,
+  scheme = 'http',
 ): Promise<string> {
   const bound = await server.listen(address);
-  const url = urlOf(bound);
+  const url = `${scheme}://${hostOf(bound)}`;
   log.info({ listener, url }, 'listening');
   return url;
 }
 
-function urlOf({ address, family, port }: AddressInfo): string {
-  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
-}
-
-async function readTokens(config: Config): Promise<ReturnType<typeof peerToken>[]> {
-  return await Promise.all(
-    config.cluster.tokens.map(async ({ name, file }) => {
-      const path = resolve(config.baseDir, file);
-      try {
-        return peerToken(name, (await readFile(path, 'utf8')).trim());
-      } catch (error) {
-        if (error instanceof ProxyError) throw error;
-        throw new ProxyError(
-          'invalid',
-          'main.tokens',
-          `the token of peer ${name} cannot be read from ${path}: ${messageOf(error)}`,
-          { cause: error },
-        );
-      }
-    }),
-  );
+function hostOf({ address, family, port }: AddressInfo): string {
+  return `${family === 'IPv6' ? `[${address}]` : address}:${port}`;
 }
 
 // A store that cannot be used does not keep a node from serving, but whoever starts it has to learn of it.

@@ -25,6 +25,8 @@ export type CounterName =
   | 'tier_failed_total'
   | 'tier_copied_total'
   | 'tier_not_copied_total'
+  | 'peers_down_total'
+  | 'owner_asked_total'
   | 'peer_mismatch_total'
   | 'pinned_mismatch_total'
   | 'put_aside_total'
@@ -82,6 +84,8 @@ export const COUNTERS: Readonly<Record<CounterName, string>> = {
   tier_failed_total: 'calls that one store of a tiered one failed, by tier',
   tier_copied_total: 'bodies copied from one store of a tiered one to the other, by tier',
   tier_not_copied_total: 'bodies that one store of a tiered one did not get, by tier',
+  peers_down_total: 'nodes of the cluster found to be of no use, by reason',
+  owner_asked_total: 'misses sent to the node that owns their key, by what came of it',
   peer_mismatch_total: 'peer bodies that differed from the digest sent along',
   pinned_mismatch_total: 'immutable resources that the upstream changed',
   put_aside_total: 'bodies passed on and not kept because their clients would refuse them',

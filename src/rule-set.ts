@@ -5,7 +5,9 @@ import type { Rule as RuleConfig } from './config/config.ts';
 import type { ListenAddress } from './config/patterns.ts';
 import { ProxyError } from './errors.ts';
 import { ChainFetcher, isChainLink } from './fetchers/chain-fetcher.ts';
+import type { ClusterNodes } from './fetchers/cluster-nodes.ts';
 import type { Fetcher } from './fetchers/fetcher.ts';
+import { OwnerFetcher } from './fetchers/owner-fetcher.ts';
 import { UpstreamsFetcher } from './fetchers/upstreams-fetcher.ts';
 import type { Rule } from './http/rule-router.ts';
 import type { Logger } from './log.ts';
@@ -38,6 +40,8 @@ export interface RuleContext {
   readonly metrics: Metrics;
   /** Where clients reach the node. */
   readonly listen: ListenAddress;
+  /** The nodes that share keys with this one, and the milliseconds within which the owner of one must give a sign of life. Absent: none does. */
+  readonly cluster?: { readonly nodes: ClusterNodes; readonly signMs: number } | undefined;
 }
 
 /** Protocols whose clients read plain text, and so their errors too. */
@@ -77,7 +81,7 @@ async function buildRule(config: RuleConfig, context: RuleContext): Promise<Buil
   );
   if (usable.length === 0) return { config, rule: undefined, off: whyOff(allowed), sources, notes };
   const stasher = await components.component<Stasher>('stasher', config.stash);
-  const chain: RuleParts['chain'] = (options) => createChain(config, usable, options);
+  const chain: RuleParts['chain'] = (options) => createChain(config, usable, options, context);
   const parts: RuleParts = {
     settings: config,
     base: ruleBase(config, context.listen),
@@ -107,6 +111,7 @@ function createChain(
   { fallthrough }: RuleConfig,
   own: readonly Fetcher[],
   { fetchers = own, private: isPrivate, mode, where }: Parameters<RuleParts['chain']>[0],
+  { cluster, clock, log, metrics }: RuleContext,
 ): Fetcher {
   // What is private is neither given to peers nor asked of them.
   const asked = isPrivate ? fetchers.filter((fetcher) => !isChainLink(fetcher)) : fetchers;
@@ -116,7 +121,11 @@ function createChain(
     throw invalid(
       `${where}: mode ${mode} needs a fetcher with an address for clients, such as one of type origin`,
     );
-  return new ChainFetcher(asked, { fallthrough });
+  const chain = new ChainFetcher(asked, { fallthrough });
+  if (cluster === undefined || isPrivate) return chain;
+  const { nodes, signMs } = cluster;
+  const owners = nodes.owners.bind(nodes);
+  return new OwnerFetcher({ own: chain, owners, signMs, clock, log, metrics });
 }
 
 function createValidator(

@@ -1,4 +1,5 @@
 import type { ComponentKind } from '../component.ts';
+import { checkCluster } from './check-cluster.ts';
 import { checkName, checkRules, namesIn } from './check-rules.ts';
 import type { ComponentTypes } from './component-schema.ts';
 import type { ComponentSection } from './config.ts';
@@ -42,37 +43,8 @@ export function checkConfig(
       const chain = [first?.from, ...circle.map((reference) => reference.to)].join(' → ');
       return explainer.issueAt(first?.path ?? [], 'components without a circle', chain);
     }),
-    ...checkListeners(tree, explainer),
+    ...checkCluster(tree, explainer),
   ];
-}
-
-function checkListeners(tree: ConfigTree, explainer: IssueExplainer): readonly ConfigIssue[] {
-  const issues: ConfigIssue[] = [];
-  const peer = valueAt(tree.root, ['listen', 'peer']);
-  const tokens = valueAt(tree.root, ['cluster', 'tokens']);
-  if (typeof peer === 'string' && (!Array.isArray(tokens) || tokens.length === 0)) {
-    const expected =
-      'cluster.tokens with one { name: NODE, file: PATH } for each node that may ask this listener';
-    issues.push(explainer.issueAt(['listen', 'peer'], expected, 'no token'));
-  }
-  if (
-    typeof peer === 'string' &&
-    !peer.endsWith(':0') &&
-    peer === valueAt(tree.root, ['listen', 'public'])
-  ) {
-    issues.push(explainer.issueAt(['listen', 'peer'], 'another address than listen.public'));
-  }
-  const names = Array.isArray(tokens)
-    ? tokens.map((token: unknown) => (isMapping(token) ? token['name'] : undefined))
-    : [];
-  names.forEach((name, index) => {
-    if (typeof name !== 'string' || names.indexOf(name) === index) return;
-    const found = `${JSON.stringify(name)} again`;
-    issues.push(
-      explainer.issueAt(['cluster', 'tokens', index, 'name'], 'a name of its own', found),
-    );
-  });
-  return issues;
 }
 
 function referencesIn(tree: ConfigTree, types: ComponentTypes): readonly Reference[] {

@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import type { ComponentKind } from '../component.ts';
 import { duration, size } from '../values.ts';
+import { clusterSection, peerListenSchema } from './cluster-schema.ts';
 import type { ComponentTypes } from './component-schema.ts';
-import { componentJsonSchema, componentName, componentSection } from './component-schema.ts';
+import { componentJsonSchema, componentSection } from './component-schema.ts';
 import type { ConfigSections } from './config.ts';
 import type { JsonSchema } from './json-schema.ts';
 import { cidr, listenAddress } from './patterns.ts';
@@ -14,7 +15,7 @@ export function configSchema(types: ComponentTypes): z.ZodType<ConfigSections> {
     listen: z
       .strictObject({
         public: listenAddress().prefault('127.0.0.1:8080'),
-        peer: listenAddress().optional(),
+        peer: peerListenSchema().optional(),
       })
       .prefault({}),
     memory: z
@@ -27,13 +28,7 @@ export function configSchema(types: ComponentTypes): z.ZodType<ConfigSections> {
     fetchers: componentSection('fetcher', types),
     stashers: componentSection('stasher', types),
     manifest: manifestSection(),
-    cluster: z
-      .strictObject({
-        tokens: z
-          .array(z.strictObject({ name: componentName(), file: z.string().min(1) }))
-          .default([]),
-      })
-      .prefault({}),
+    cluster: clusterSection(),
     rules: z.array(ruleSchema(types)).min(1),
     trustedProxies: z.array(cidr()).prefault([]),
     spool: z.strictObject({ maxBytes: size().prefault('20GiB') }).prefault({}),

@@ -65,6 +65,19 @@ export interface PeerToken {
   readonly file: string;
 }
 
+/** Where other nodes ask. */
+export interface PeerListen extends ListenAddress {
+  /** Files of PEM texts, as written: relative to the folder of the configuration. Absent: plain HTTP. */
+  readonly tls?:
+    | {
+        readonly cert: string;
+        readonly key: string;
+        /** Authorities one of which must have signed the certificate of whoever asks. Absent: none is asked for. */
+        readonly ca?: string | undefined;
+      }
+    | undefined;
+}
+
 /** Bounds on what a client may send. */
 export interface RequestLimits {
   /** Bytes of all fields. */
@@ -82,7 +95,7 @@ export interface RequestLimits {
 
 /** What the sections of the file say, before paths are made absolute. */
 export interface ConfigSections {
-  readonly listen: { readonly public: ListenAddress; readonly peer?: ListenAddress | undefined };
+  readonly listen: { readonly public: ListenAddress; readonly peer?: PeerListen | undefined };
   /** Bytes. */
   readonly memory: { readonly index: number; readonly bodies: number };
   readonly fills: { readonly concurrent: number };
@@ -96,7 +109,18 @@ export interface ConfigSections {
     readonly path: string;
     readonly lock: { readonly type: 'local' | 'none'; readonly acquireMs: number };
   };
-  readonly cluster: { readonly tokens: readonly PeerToken[] };
+  readonly cluster: {
+    /** Two of one name: both are valid, as while a token is changed. */
+    readonly tokens: readonly PeerToken[];
+    /** File of the token that this node shows to the others, as written. Absent: it has none. */
+    readonly token?: { readonly file: string } | undefined;
+    /** Peer listeners of all nodes. Absent, with `dns` too: this node shares its keys with nobody. */
+    readonly nodes?: readonly URL[] | undefined;
+    /** All addresses of this name are nodes. */
+    readonly dns?: ListenAddress | undefined;
+    /** Until the owner of a key must have given a sign of life. */
+    readonly ownerTimeoutMs: number;
+  };
   readonly rules: readonly Rule[];
   /** Addresses and ranges whose forwarding fields are believed. */
   readonly trustedProxies: readonly string[];

@@ -1,7 +1,7 @@
 import type { CallOptions } from '../body.ts';
 import { ProxyError } from '../errors.ts';
 import { discard } from './discard.ts';
-import type { Fetched, Fetcher, FetchRequest } from './fetcher.ts';
+import type { Fetched, Fetcher, FetchOptions, FetchRequest } from './fetcher.ts';
 import { locateFirst } from './locate.ts';
 import { isRepeatable } from './with-retry.ts';
 
@@ -50,11 +50,13 @@ export class ChainFetcher implements Fetcher {
     );
   }
 
-  async fetch(request: FetchRequest, options: CallOptions = {}): Promise<Fetched> {
+  async fetch(request: FetchRequest, options: FetchOptions = {}): Promise<Fetched> {
     if (!isRepeatable(request)) return await this.#pass(request, options);
     const last = this.#links.length - 1;
     for (const [at, { fetcher, peer }] of this.#links.entries()) {
       try {
+        // Of a peer it is sure only when it says so.
+        if (!peer) options.begun?.();
         const fetched = await fetcher.fetch(request, options);
         if (at === last || !goesOn(fetched, peer)) return fetched;
         discard(fetched.body);
@@ -75,7 +77,7 @@ export class ChainFetcher implements Fetcher {
   }
 
   /** What may not be sent twice goes to the first place that is no cache of others. */
-  async #pass(request: FetchRequest, options: CallOptions): Promise<Fetched> {
+  async #pass(request: FetchRequest, options: FetchOptions): Promise<Fetched> {
     const link = this.#links.find(({ peer }) => !peer);
     if (link !== undefined) return await link.fetcher.fetch(request, options);
     throw new ProxyError(

@@ -51,17 +51,26 @@ export function limitsOf({ timeouts, minRate }: HttpFetcherOptions): Partial<Htt
 
 /** PEM text of the file that `ca` names. Throws `invalid` naming the file when it cannot be used. */
 export async function readCa(ca: string | undefined, baseDir: string): Promise<string | undefined> {
-  if (ca === undefined) return undefined;
-  const path = resolve(baseDir, ca);
+  return ca === undefined ? undefined : await readPem('ca', ca, baseDir);
+}
+
+/** PEM text of a file with a certificate (`ca`, `cert`) or a private key. Throws `invalid` naming the file when it cannot be used. */
+export async function readPem(
+  what: 'ca' | 'cert' | 'key',
+  file: string,
+  baseDir: string,
+): Promise<string> {
+  const path = resolve(baseDir, file);
+  const op = 'fetcher-options.readPem';
   let text: string;
   try {
     text = await readFile(path, 'utf8');
   } catch (cause) {
     const why = codeOf(cause) ?? 'unknown error';
-    throw new ProxyError('invalid', 'fetcher-options.readCa', `cannot read ca ${path}: ${why}`, {
-      cause,
-    });
+    throw new ProxyError('invalid', op, `cannot read ${what} ${path}: ${why}`, { cause });
   }
-  if (text.includes('-----BEGIN CERTIFICATE-----')) return text;
-  throw new ProxyError('invalid', 'fetcher-options.readCa', `no PEM certificate in ca ${path}`);
+  const label = what === 'key' ? 'PRIVATE KEY-----' : '-----BEGIN CERTIFICATE-----';
+  if (text.includes(label)) return text;
+  const wanted = what === 'key' ? 'private key' : 'certificate';
+  throw new ProxyError('invalid', op, `no PEM ${wanted} in ${what} ${path}`);
 }

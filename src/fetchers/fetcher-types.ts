@@ -11,6 +11,7 @@ import {
   httpOptions,
   limitsOf,
   readCa,
+  readPem,
   timeoutFields,
 } from './fetcher-options.ts';
 import { FileFetcher } from './file-fetcher.ts';
@@ -58,20 +59,31 @@ const fileOptions = z.strictObject({
   concurrent: z.int().min(1).optional().describe('files read at once; absent: no limit of its own'),
 });
 
-const peerOptions = httpOptions.extend({
-  url: httpUrl().describe('address of the other node’s peer listener'),
-  token: secret().describe('one of the tokens that the other node accepts'),
-  timeouts: z
-    .strictObject({
-      ...timeoutFields,
-      lookup: duration().optional().describe('for a look into its store alone; 450ms'),
-    })
-    .optional(),
-  fill: z
-    .boolean()
-    .optional()
-    .describe('whether it fetches what it lacks; absent: only as the last of its chain'),
-});
+const peerOptions = httpOptions
+  .extend({
+    url: httpUrl().describe('address of the other node’s peer listener'),
+    token: secret().describe('one of the tokens that the other node accepts'),
+    cert: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('PEM file of the certificate shown to the other node'),
+    key: z.string().min(1).optional().describe('PEM file of its private key'),
+    timeouts: z
+      .strictObject({
+        ...timeoutFields,
+        lookup: duration().optional().describe('for a look into its store alone; 450ms'),
+      })
+      .optional(),
+    fill: z
+      .boolean()
+      .optional()
+      .describe('whether it fetches what it lacks; absent: only as the last of its chain'),
+  })
+  .refine(({ cert, key }) => (cert === undefined) === (key === undefined), {
+    error: 'expected cert and key, or neither',
+    path: ['key'],
+  });
 
 /** `type: origin`: an HTTP origin. */
 export const originType: ComponentType<unknown, Fetcher & AsyncDisposable> = componentType({
@@ -137,8 +149,10 @@ export const peerType: ComponentType<unknown, PeerFetcher> = componentType({
       ...(await clientOptions(options, context)),
       url: options.url,
       token: await readSecret(options.token, context.baseDir),
+      identity: await readIdentity(options, context.baseDir),
       fill: options.fill,
       lookupMs: options.timeouts?.lookup,
+      log: context.log,
       wrap: wrapper(options.concurrent ?? options.maxSockets, context),
     }),
 });
@@ -160,6 +174,17 @@ async function clientOptions(
     limits: limitsOf(options),
     ca: await readCa(options.ca, baseDir),
     env: process.env,
+  };
+}
+
+async function readIdentity(
+  { cert, key }: { readonly cert?: string | undefined; readonly key?: string | undefined },
+  baseDir: string,
+): Promise<{ cert: string; key: string } | undefined> {
+  if (cert === undefined || key === undefined) return undefined;
+  return {
+    cert: await readPem('cert', cert, baseDir),
+    key: await readPem('key', key, baseDir),
   };
 }
 

@@ -30,10 +30,22 @@ export interface Fetched {
   readonly miss?: boolean | undefined;
   /** True: another node's answer; its Age says how long that node has had it. Absent: an origin's. */
   readonly fromPeer?: boolean | undefined;
+  /** True: whoever fetched it for us does not keep it, so that asking there again would be a way round. Absent: not known. */
+  readonly unkept?: boolean | undefined;
   /** SHA-256 in hex that the sender promised, known with the last byte at the latest. Absent: none promised. */
   readonly promisedDigest?: Promise<string | undefined> | undefined;
+  /** Called when the body is found to differ from what was promised. Absent: nobody wants to know. */
+  readonly mistrusted?: (() => void) | undefined;
   /** False: the end of the body cannot be told from a cut (close-delimited, RFC 9112 §6.3). Absent: it can. */
   readonly complete?: boolean | undefined;
+}
+
+/** What a fetch may be told beside its request. Fetchers that stand before others hand it on. */
+export interface FetchOptions extends CallOptions {
+  /** What the answer is kept under, the same text on every node: decides which of them fetches it for all. Absent: this one does. */
+  readonly key?: string | undefined;
+  /** Called, perhaps more than once, when it is sure that some place works on the answer, long before its head is there. */
+  readonly begun?: (() => void) | undefined;
 }
 
 /** Gets one thing from one kind of place. One fetch is one request upstream, but for a retry before the first byte. */
@@ -44,7 +56,7 @@ export interface Fetcher {
    * Throws `upstream` when the place cannot be reached or answers nonsense, `timeout` when it is too slow, `unavailable`
    * when too many wait already, `loop` when the request came from here. An error status is an answer, not a throw.
    */
-  fetch(request: FetchRequest, options?: CallOptions): Promise<Fetched>;
+  fetch(request: FetchRequest, options?: FetchOptions): Promise<Fetched>;
   /**
    * The address at which a client can get the same by itself, without credentials. Absent, or resolved to absent: there is
    * none that a client could use.

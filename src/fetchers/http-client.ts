@@ -58,6 +58,10 @@ export interface HttpClientOptions {
   readonly limits?: Partial<HttpLimits> | undefined;
   /** PEM text of the authorities trusted for this host. Absent: those of the runtime. */
   readonly ca?: string | undefined;
+  /** PEM texts of the certificate and key shown to this host. Absent: none is. */
+  readonly identity?: { readonly cert: string; readonly key: string } | undefined;
+  /** Name that the host's certificate must be for. Absent: that of the URL. */
+  readonly certificateFor?: string | undefined;
   /** Where HTTP_PROXY and friends are read. Absent: no forward proxy is used. */
   readonly env?: Environment | undefined;
 }
@@ -88,7 +92,8 @@ export class HttpClient implements AsyncDisposable {
     this.#metrics = metrics;
     const host = url.hostname.replace(/^\[|\]$/g, '');
     // The certificate is the configured host's, whatever Host a rule preserves.
-    this.#servername = url.protocol === 'https:' && isIP(host) === 0 ? host : undefined;
+    const certified = options.certificateFor ?? host;
+    this.#servername = url.protocol === 'https:' && isIP(certified) === 0 ? certified : undefined;
     this.#context = {
       address: `${url.hostname}:${url.port || (url.protocol === 'https:' ? '443' : '80')}`,
       clock,
@@ -98,8 +103,9 @@ export class HttpClient implements AsyncDisposable {
     };
     const tls = {
       ...(options.ca !== undefined && { ca: options.ca }),
+      ...options.identity,
       checkServerIdentity: (_: string, certificate: PeerCertificate) =>
-        checkServerIdentity(host, certificate),
+        checkServerIdentity(certified, certificate),
     };
     const common = {
       connections: options.maxSockets ?? MAX_SOCKETS,

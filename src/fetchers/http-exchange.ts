@@ -41,6 +41,8 @@ export interface ExchangeOptions {
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds until the head must be there, waiting for a connection included. Absent: the client's limits alone. */
   readonly headWithinMs?: number | undefined;
+  /** Told of each interim answer (102); `headWithinMs` is met by the first. Absent: they count for nothing. */
+  readonly interim?: (() => void) | undefined;
   /** Told once: the trailer fields when the answer was whole, undefined when it was not. */
   readonly ended?: ((trailers: Trailers | undefined) => void) | undefined;
 }
@@ -103,7 +105,12 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
     const { address, clock } = this.#context;
-    if (status < 200 && status !== 101 && ++this.#interim <= MAX_INTERIM_ANSWERS) return;
+    if (status < 200 && status !== 101 && ++this.#interim <= MAX_INTERIM_ANSWERS) {
+      if (this.#options.interim === undefined) return;
+      if (this.#timer !== undefined) clearTimeout(this.#timer);
+      this.#options.interim();
+      return;
+    }
     const raw = (controller.rawHeaders ?? []) as readonly (Buffer | string)[];
     const head = readHead(status, raw, this.#options.asked, address);
     if (this.#timer !== undefined) clearTimeout(this.#timer);

@@ -1,8 +1,37 @@
 import { parseDictionary } from 'structured-headers';
+import { BLOCK_SIZE } from '../body.ts';
+import { ProxyError } from '../errors.ts';
 import { type HeaderLine, HeaderList } from '../headers.ts';
 
 /** Where a node answers its peers, below the address of its peer listener. */
 export const PEER_RESOURCE_PATH = '/_caje/peer/v1/resource';
+
+/** Where a node says who it is, to those who show a token. */
+export const PEER_NODE_PATH = '/_caje/peer/v1/node';
+
+/** Below this path lies each body that is kept, by its SHA-256 in hex. */
+export const PEER_BLOB_PATH = '/_caje/peer/v1/blob';
+
+/** Number of the protocol that is spoken here; nodes of another one do not ask each other. */
+export const PEER_PROTOCOL = 1;
+
+/** What a node says of itself. */
+export interface PeerNode {
+  /** Own name in Via and CDN-Loop. */
+  readonly nodeId: string;
+  /** Version of caje. */
+  readonly version: string;
+  /** `PEER_PROTOCOL` of that node. */
+  readonly protocol: number;
+  /** True: it is stopping and should not be asked any more. */
+  readonly draining: boolean;
+}
+
+/**
+ * Where an answer of a peer stands: `kept` there, `filling` and to be kept, or `passed` through and forgotten, so that asking
+ * there was a way round.
+ */
+export type PeerState = 'kept' | 'filling' | 'passed';
 
 /** Fields between peers. */
 export const PEER_FIELDS: {
@@ -12,6 +41,12 @@ export const PEER_FIELDS: {
   readonly method: 'Caje-Method';
   /** Request: `1` has the peer fetch what it does not have. */
   readonly fill: 'Caje-Fill';
+  /** Request: `1` says that the sender holds this node to be the owner of the key, which then asks no further one. */
+  readonly owner: 'Caje-Owner';
+  /** Answer: a `PeerState`. */
+  readonly state: 'Caje-State';
+  /** Answer: SHA-256 of each block of the body, base64, those of the first GiB at most. */
+  readonly blocks: 'Caje-Blocks';
   /** Answer: the stored status. */
   readonly status: 'Caje-Status';
   /** Answer: `1` on a 504 says that the peer does not have it. */
@@ -22,12 +57,17 @@ export const PEER_FIELDS: {
   target: 'Caje-Target',
   method: 'Caje-Method',
   fill: 'Caje-Fill',
+  owner: 'Caje-Owner',
+  state: 'Caje-State',
+  blocks: 'Caje-Blocks',
   status: 'Caje-Status',
   miss: 'Caje-Miss',
   size: 'Caje-Size',
 };
 
 const SHA256_BYTES = 32;
+/** Blocks whose digests go along: more would not fit into the fields that a client reads. */
+const MAX_BLOCKS = 1024;
 const OF_THE_HOP: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
@@ -51,6 +91,50 @@ export function reprDigestToHex(value: string | undefined): string | undefined {
 /** `Repr-Digest` value of a SHA-256 in hex (RFC 9530). */
 export function hexToReprDigest(hex: string): string {
   return `sha-256=:${Buffer.from(hex, 'hex').toString('base64')}:`;
+}
+
+/** Value of the blocks field for these block digests, 32 bytes each. */
+export function blocksToField(blocks: Buffer): string {
+  return blocks.subarray(0, MAX_BLOCKS * SHA256_BYTES).toString('base64');
+}
+
+/**
+ * The block digests of a body of `size` bytes: those of the field, or the body's own digest (hex) where it is one block.
+ * Absent: there are none. Throws `upstream` for a field that does not fit the size.
+ */
+export function blocksOfAnswer(
+  field: string | undefined,
+  digest: string | undefined,
+  size: number,
+): Buffer | undefined {
+  if (size === 0) return undefined;
+  if (size <= BLOCK_SIZE) return digest === undefined ? undefined : Buffer.from(digest, 'hex');
+  if (field === undefined) return undefined;
+  const blocks = Buffer.from(field, 'base64');
+  const count = Math.min(Math.ceil(size / BLOCK_SIZE), MAX_BLOCKS);
+  if (blocks.length === count * SHA256_BYTES) return blocks;
+  throw new ProxyError(
+    'upstream',
+    'peer-protocol.blocks',
+    'the block digests sent along do not fit the size of the body',
+  );
+}
+
+/** What a node says of itself, read from JSON. Throws `upstream` for anything else. */
+export function parsePeerNode(text: string): PeerNode {
+  const node = parsedJson(text) as Partial<PeerNode> | null | undefined;
+  const { nodeId, version, protocol, draining } = node ?? {};
+  if (typeof nodeId === 'string' && typeof version === 'string' && typeof protocol === 'number')
+    return { nodeId, version, protocol, draining: draining === true };
+  throw new ProxyError('upstream', 'peer-protocol.node', 'the answer is not that of a caje node');
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -21,8 +21,9 @@ export class ConnectionTracker {
   #draining = false;
   #emptied: (() => void) | undefined;
 
-  constructor(server: Server) {
-    server.on('connection', (socket: Socket) => {
+  /** `event`: the one that the server gives each connection with on which requests come. */
+  constructor(server: Server, event: 'connection' | 'secureConnection' = 'connection') {
+    server.on(event, (socket: Socket) => {
       this.#connections.set(socket, { socket, open: new Set(), doomed: false });
       socket.once('close', () => {
         this.#connections.delete(socket);

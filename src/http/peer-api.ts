@@ -2,63 +2,87 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import Router from '@koa/router';
 import type { Middleware } from 'koa';
 import { kindOf, ProxyError } from '../errors.ts';
+import {
+  PEER_BLOB_PATH,
+  PEER_FIELDS,
+  PEER_NODE_PATH,
+  PEER_PROTOCOL,
+  PEER_RESOURCE_PATH,
+  type PeerNode,
+} from '../fetchers/peer-protocol.ts';
 import { HeaderList } from '../headers.ts';
-import type { Metrics } from '../metrics.ts';
 import type { CachePhase, ProtocolRequest, ProtocolResponse } from '../protocol/protocol.ts';
 import type { AppBase, Handler } from './app.ts';
 import { createHandler } from './app.ts';
 import { clientGone } from './client-gone.ts';
 import { exchangeOf } from './exchange.ts';
+import { answerBlob, type OpenBlob } from './peer-blob.ts';
 import type { PeerToken } from './peer-tokens.ts';
 import { peerOf } from './peer-tokens.ts';
 import { problemOf, sendProblem } from './problem.ts';
 import type { PublicAddress } from './public-address.ts';
 import { normalHost } from './public-address.ts';
-import { OWN_PREFIX } from './routes.ts';
 import type { RuleMatch, RuleRouter } from './rule-router.ts';
 import type { SendContext } from './send-response.ts';
 import { sendToPeer } from './send-to-peer.ts';
-import { toProtocolRequest } from './to-protocol-request.ts';
-
-/** Path of the one resource that peers ask for. */
-export const PEER_RESOURCE: string = `${OWN_PREFIX}/peer/v1/resource`;
+import { plainAddress, toProtocolRequest } from './to-protocol-request.ts';
 
 /** What the application of the peer listener is made of. */
 export interface PeerApiOptions extends AppBase {
   readonly router: RuleRouter;
   /** From `ownRoutes`; needs no token. */
   readonly routes: Middleware;
-  readonly tokens: readonly PeerToken[];
+  /** Whoever shows one of them, as they are at that moment, is a peer. */
+  tokens(): readonly PeerToken[];
   readonly nodeId: string;
+  /** Version of caje. */
+  readonly version: string;
+  /** True: the node is stopping. */
+  draining(): boolean;
+  /** Bodies by digest. Absent: none is given so. */
+  readonly openBlob?: OpenBlob | undefined;
   readonly clock: SendContext['clock'];
 }
 
 /** Methods a peer may ask for, since nothing else is kept. */
 const METHODS = new Set(['GET', 'HEAD']);
+/** Addresses remembered that were told of as refused. */
+const MAX_TOLD = 1000;
 const TARGET = /^(https?):\/\/([^/?#@\s]+)((?:[/?][^#\s]*)?)$/i;
 /** Failures that are no miss even when only what is kept was asked for. */
 const NOT_A_MISS = new Set(['loop', 'invalid', 'aborted', 'internal']);
 /** Ways an answer came about that show it was kept here. */
 const KEPT: ReadonlySet<CachePhase> = new Set(['hit', 'stale']);
 
-/** The application of the peer listener: own routes, then a token for everything else, then the resource. */
+/** The application of the peer listener: own routes, then a token for everything else, then what peers ask for. */
 export function createPeerApi(options: PeerApiOptions): Handler {
   const router = new Router();
-  router.get(PEER_RESOURCE, answerPeer(options));
-  const resource = router.routes() as unknown as Middleware;
-  return createHandler(options, [
-    options.routes,
-    requireToken(options.tokens, options.metrics),
-    resource,
-    notFound,
-  ]);
+  router.get(PEER_NODE_PATH, answerNode(options));
+  router.get(PEER_RESOURCE_PATH, answerPeer(options));
+  if (options.openBlob)
+    router.get(`${PEER_BLOB_PATH}/:digest`, answerBlob({ ...options, openBlob: options.openBlob }));
+  const answers = router.routes() as unknown as Middleware;
+  return createHandler(options, [options.routes, requireToken(options), answers, notFound]);
 }
 
-function requireToken(tokens: readonly PeerToken[], metrics: Metrics): Middleware {
+function answerNode({ nodeId, version, draining }: PeerApiOptions): Middleware {
+  return (ctx) => {
+    const node: PeerNode = { nodeId, version, protocol: PEER_PROTOCOL, draining: draining() };
+    ctx.body = node;
+  };
+}
+
+function requireToken({ tokens, metrics, log }: PeerApiOptions): Middleware {
+  const told = new Set<string>();
   return async (ctx, next) => {
-    const peer = peerOf(ctx.req.headers.authorization, tokens);
+    const peer = peerOf(ctx.req.headers.authorization, tokens());
     if (peer === undefined) {
       metrics.count('peer_refused_total');
+      const remote = plainAddress(ctx.req.socket.remoteAddress) ?? '';
+      // A node that asks with a wrong token asks often: it is told of once.
+      if (!told.has(remote))
+        log.warn({ remote }, 'a peer was refused: it shows no token that is known');
+      if (told.size < MAX_TOLD) told.add(remote);
       throw new ProxyError('unauthorized', 'peer-api.token', 'a peer token is needed here');
     }
     exchangeOf(ctx.res).peer = peer;
@@ -84,7 +108,9 @@ function answerPeer(options: PeerApiOptions): Middleware {
     }
     const request = { ...asked.request, target: match.target };
     const signal = clientGone(res);
-    const response = await handle(match, request, signal);
+    const peer = { asOwner: asked.asOwner, begun: signOfLife(res) };
+    // Modes that send clients away do not count for a node that was chosen to fetch.
+    const response = await handle(match, { ...request, peer, toKeep: asked.asOwner }, signal);
     if (response === undefined) {
       exchange.phase = 'miss';
       exchange.bytes = sendMiss(res);
@@ -101,6 +127,16 @@ function answerPeer(options: PeerApiOptions): Middleware {
   };
 }
 
+// Once, and only before the head: it says that the answer is here or on its way, long before its own head may be.
+function signOfLife(res: ServerResponse): () => void {
+  let given = res.req.httpVersionMinor === 0;
+  return () => {
+    if (given || res.headersSent || res.destroyed) return;
+    given = true;
+    res.writeProcessing();
+  };
+}
+
 function isPrivate({ rule, target }: RuleMatch): boolean {
   return rule.private === true || rule.protocol.isPrivate?.(target) === true;
 }
@@ -113,7 +149,8 @@ async function handle(
 ): Promise<ProtocolResponse | undefined> {
   try {
     const response = await match.rule.protocol.handle(request, { signal });
-    if (!request.onlyIfCached || KEPT.has(response.report.phase)) return response;
+    const { phase, collapsed } = response.report;
+    if (!request.onlyIfCached || KEPT.has(phase) || collapsed === true) return response;
     response.content?.close();
     return undefined;
   } catch (error) {
@@ -133,14 +170,19 @@ function findRule(router: RuleRouter, address: PublicAddress): RuleMatch | undef
 interface PeerRequest {
   readonly address: PublicAddress;
   readonly request: ProtocolRequest;
+  /** True: this node is held to be the owner of the key. */
+  readonly asOwner: boolean;
 }
 
 function readPeerRequest(req: IncomingMessage, nodeId: string): PeerRequest {
   const sent = HeaderList.fromRaw(req.rawHeaders);
-  const method = sent.get('Caje-Method') ?? 'GET';
+  // HEAD of the hop itself is a look-up: whether it is here or on its way, and nothing is fetched for it.
+  const looksUp = req.method === 'HEAD';
+  const method = looksUp ? 'HEAD' : (sent.get(PEER_FIELDS.method) ?? 'GET');
+  const fills = !looksUp && sent.get(PEER_FIELDS.fill) === '1';
   if (!METHODS.has(method))
     throw new ProxyError('invalid', 'peer-api.read', 'Caje-Method must be GET or HEAD');
-  const [, scheme, authority, rest] = TARGET.exec(sent.get('Caje-Target') ?? '') ?? [];
+  const [, scheme, authority, rest] = TARGET.exec(sent.get(PEER_FIELDS.target) ?? '') ?? [];
   if (scheme === undefined || authority === undefined || rest === undefined)
     throw new ProxyError(
       'invalid',
@@ -152,11 +194,12 @@ function readPeerRequest(req: IncomingMessage, nodeId: string): PeerRequest {
   const base = toProtocolRequest(req, { address, target: address.target, trusted: true, nodeId });
   return {
     address,
+    asOwner: fills && sent.get(PEER_FIELDS.owner) === '1',
     request: {
       ...base,
       method,
       headers: withoutPeerFields(base.headers),
-      onlyIfCached: sent.get('Caje-Fill') !== '1',
+      onlyIfCached: !fills,
     },
   };
 }

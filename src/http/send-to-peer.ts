@@ -1,5 +1,14 @@
+import { hash } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
+import { setImmediate } from 'node:timers/promises';
+import { BLOCK_SIZE } from '../body.ts';
 import { ProxyError } from '../errors.ts';
+import {
+  blocksToField,
+  hexToReprDigest,
+  PEER_FIELDS,
+  type PeerState,
+} from '../fetchers/peer-protocol.ts';
 import { HeaderList } from '../headers.ts';
 import type { Content, ProtocolResponse } from '../protocol/protocol.ts';
 import { dropKeepAliveFields } from './connection-fields.ts';
@@ -9,7 +18,7 @@ import { edgeFields, RangeNotSatisfiable, select } from './send-response.ts';
 
 /**
  * Writes an answer for a peer: always 200 with the stored fields, the real status in Caje-Status. A complete body has
- * Content-Length and Repr-Digest (RFC 9530); one that is still filling is chunked, with Repr-Digest in the trailer and its size,
+ * Content-Length, Repr-Digest (RFC 9530) and the digests of its blocks; one that is still filling is chunked, with Repr-Digest in the trailer and its size,
  * where known, in Caje-Size. Conditions and ranges of the peer are answered with Caje-Status 304, 206 or 416. Gives the bytes of the body sent.
  */
 export async function sendToPeer(
@@ -19,18 +28,15 @@ export async function sendToPeer(
 ): Promise<number> {
   const { content } = response;
   const { request, nodeId, signal } = context;
-  const fields = edgeFields(response, nodeId).without(
-    'Content-Length',
-    'X-Cache',
-    'Repr-Digest',
-    'Trailer',
-  );
+  const fields = edgeFields(response, nodeId)
+    .without('Content-Length', 'X-Cache', 'Repr-Digest', 'Trailer')
+    .with(PEER_FIELDS.state, stateOf(response));
   try {
     dropKeepAliveFields(res);
     const chosen = choose(response, fields, context);
     if (chosen.status !== response.status) return await sendChosen(chosen, res);
     const sized =
-      content?.size === undefined ? fields : fields.with('Caje-Size', String(content.size));
+      content?.size === undefined ? fields : fields.with(PEER_FIELDS.size, String(content.size));
     if (content === undefined || request.method === 'HEAD') {
       writeHead(res, sized, response.status, '0');
       res.end();
@@ -40,11 +46,9 @@ export async function sendToPeer(
       writeHead(res, sized.with('Trailer', 'Repr-Digest'), response.status);
       return await sendFilling(content, content.sealedDigest, res, signal);
     }
-    const promised =
-      content.digest === undefined ? sized : sized.with('Repr-Digest', reprDigest(content.digest));
     writeHead(
       res,
-      promised,
+      await withDigests(sized, content),
       response.status,
       content.size === undefined ? undefined : String(content.size),
     );
@@ -55,6 +59,31 @@ export async function sendToPeer(
   } finally {
     content?.close();
   }
+}
+
+/** Digest and block digests of a body that is whole; the one block of a small body has that of the body. */
+export async function withDigests(fields: HeaderList, content: Content): Promise<HeaderList> {
+  const { digest, bytes, size = 0 } = content;
+  if (digest === undefined) return fields;
+  const named = fields.with('Repr-Digest', hexToReprDigest(digest));
+  if (size <= BLOCK_SIZE) return named;
+  const blocks = content.blocks ?? (bytes && (await blocksOf(bytes)));
+  return blocks ? named.with(PEER_FIELDS.blocks, blocksToField(blocks)) : named;
+}
+
+// One block at a time, so that others have their turn: it may be several MiB.
+async function blocksOf(bytes: Buffer): Promise<Buffer> {
+  const blocks: Buffer[] = [];
+  for (let at = 0; at < bytes.length; at += BLOCK_SIZE) {
+    if (at > 0) await setImmediate();
+    blocks.push(hash('sha256', bytes.subarray(at, at + BLOCK_SIZE), 'buffer'));
+  }
+  return Buffer.concat(blocks);
+}
+
+function stateOf({ report: { phase, stored } }: ProtocolResponse): PeerState {
+  if (phase === 'hit' || phase === 'stale' || phase === 'revalidated') return 'kept';
+  return stored === true ? 'filling' : 'passed';
 }
 
 /** As `select`, but that no range fits is an answer too, for the peer to pass on. */
@@ -102,7 +131,7 @@ async function sendFilling(
       { cause: error },
     );
   }
-  if (digest !== undefined) res.addTrailers([['Repr-Digest', reprDigest(digest)]]);
+  if (digest !== undefined) res.addTrailers([['Repr-Digest', hexToReprDigest(digest)]]);
   res.end();
   return sent;
 }
@@ -113,11 +142,6 @@ function writeHead(
   status: number,
   length?: string,
 ): void {
-  const whole = headers.with('Caje-Status', String(status));
+  const whole = headers.with(PEER_FIELDS.status, String(status));
   res.writeHead(200, (length === undefined ? whole : whole.with('Content-Length', length)).toRaw());
-}
-
-/** RFC 9530 §3: the digest, in hex, as a structured-field byte sequence. */
-function reprDigest(hex: string): string {
-  return `sha-256=:${Buffer.from(hex, 'hex').toString('base64')}:`;
 }

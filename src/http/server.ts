@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer as createNodeServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { Server as NetServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -31,11 +32,21 @@ export interface HttpServerOptions {
   /** Tried first for GET and HEAD; true: it has answered, or will. Absent: there is none. */
   readonly fast?: ((req: IncomingMessage, res: ServerResponse) => boolean) | undefined;
   readonly limits?: Partial<HttpLimits> | undefined;
+  /** Absent: plain HTTP. */
+  readonly tls?: ServerTls | undefined;
   /** Absent: no line per request. */
   readonly access?: AccessLog | undefined;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly clock: Clock;
+}
+
+/** PEM texts that a listener speaks TLS with. */
+export interface ServerTls {
+  readonly cert: string;
+  readonly key: string;
+  /** Authorities one of which must have signed the certificate of each client. Absent: clients show none. */
+  readonly ca?: string | undefined;
 }
 
 /** How a listener stops, in milliseconds. */
@@ -60,9 +71,9 @@ export interface HttpServer {
 
 /** Makes a listener over node:http; nothing is bound before `listen`. */
 export function createServer(options: HttpServerOptions): HttpServer {
-  const { handler, fast, access, log, metrics, clock } = options;
+  const { handler, fast, access, log, metrics, clock, tls } = options;
   const limits: HttpLimits = { ...DEFAULT_HTTP_LIMITS, ...options.limits };
-  const server = createNodeServer({
+  const settings = {
     maxHeaderSize: limits.headerBytes,
     headersTimeout: Math.min(limits.headerTimeoutMs, limits.requestTimeoutMs),
     requestTimeout: limits.requestTimeoutMs,
@@ -72,11 +83,20 @@ export function createServer(options: HttpServerOptions): HttpServer {
     // Checked here: node:http would answer 400 but still run what is pipelined behind.
     requireHostHeader: false,
     noDelay: true,
-  });
+  };
+  const server = tls
+    ? createTlsServer({
+        ...settings,
+        ...tls,
+        handshakeTimeout: limits.headerTimeoutMs,
+        requestCert: tls.ca !== undefined,
+        rejectUnauthorized: tls.ca !== undefined,
+      })
+    : createNodeServer(settings);
   // 0: no limit there, since it would drop fields without a word; the check counts them.
   server.maxHeadersCount = 0;
   server.maxConnections = limits.connections + SPARE_CONNECTIONS;
-  const tracker = new ConnectionTracker(server);
+  const tracker = new ConnectionTracker(server, tls ? 'secureConnection' : 'connection');
 
   const begin = (req: IncomingMessage, res: ServerResponse): boolean => {
     const connection = tracker.begin(req, res);
@@ -156,6 +176,10 @@ export function createServer(options: HttpServerOptions): HttpServer {
       'request refused',
     );
     tracker.finish(socket, rawProblem(refusal));
+  });
+  server.on('tlsClientError', (error: NodeJS.ErrnoException, stream: Socket) => {
+    metrics.count('requests_refused_total', 'tls');
+    log.info({ code: error.code, remote: plainAddress(stream.remoteAddress) }, 'TLS failed');
   });
   server.on('drop', () => metrics.count('requests_refused_total', 'connections'));
 

@@ -3,7 +3,7 @@ import type { Entry, EntryDraft } from '../manifest/entry.ts';
 import type { Fill } from '../stashers/fill.ts';
 import type { Stasher } from '../stashers/stasher.ts';
 import type { FillMode, NetworkMode } from './fill-modes.ts';
-import type { ForwardReason } from './protocol.ts';
+import type { ForwardReason, PeerAsk } from './protocol.ts';
 import type { Head } from './resource.ts';
 
 /** What one fetch brought, for the one who began it and for all who wait. */
@@ -25,6 +25,8 @@ export interface Supply {
   readonly stasher: Stasher;
   /** True: nothing may be fetched for this request. */
   readonly onlyIfCached: boolean;
+  /** Absent: no other node asks. */
+  readonly peer?: PeerAsk | undefined;
   /** Absent: `sync`. */
   readonly mode?: FillMode | undefined;
   /** Absent: `online`. */

@@ -28,6 +28,7 @@ export function storedContent(opened: Opened, getter: Getter): Content {
     bytes: opened.bytes,
     seekable: true,
     digest: opened.digest,
+    blocks: opened.blocks,
     open: (options = {}) => {
       if (options.range === undefined && unused) {
         unused = false;

@@ -24,6 +24,21 @@ export interface PullThroughOptions {
   readonly maxBodyBytes: number;
 }
 
+/** One fetch on its way, as its beginner sees it. */
+export interface Filling {
+  /** Called once nobody may share it any more. */
+  end(): void;
+  /** Called, perhaps more than once, when some place works on it. */
+  begun(): void;
+  /** True: no client waits for it. Absent: one does. */
+  readonly behind?: boolean | undefined;
+}
+
+/** What decides which node of a cluster fetches a resource. Absent: this one, because it was chosen already. */
+export function ownedKey({ subject }: Resource, { peer }: Supply): string | undefined {
+  return peer?.asOwner === true ? undefined : `${subject.namespace}\n${subject.key}`;
+}
+
 /** Fetches one resource, and keeps what comes if it may be kept; the other half of the pull-through. */
 export class Filler {
   readonly #options: PullThroughOptions;
@@ -33,17 +48,12 @@ export class Filler {
   }
 
   /**
-   * Asks the supply's fetcher, on the entry's condition where one is given. `end` is called once nobody may share this fetch
-   * any more. Throws what the fetcher throws, unless a stored answer may stand in.
+   * Asks the supply's fetcher, on the entry's condition where one is given. Throws what the fetcher throws, unless a stored
+   * answer may stand in.
    */
-  async fetch(
-    resource: Resource,
-    supply: Supply,
-    ask: Ask,
-    end: () => void,
-    behind: boolean,
-  ): Promise<Arrival> {
+  async fetch(resource: Resource, supply: Supply, ask: Ask, filling: Filling): Promise<Arrival> {
     const { entry } = ask;
+    const { end } = filling;
     const { clock, manifest, metrics } = this.#options;
     const baseJid = manifest.position(resource.subject.namespace);
     const requestedAt = clock.now();
@@ -53,6 +63,7 @@ export class Filler {
       // Without the client's signal: whoever asked first may leave, the others stay.
       fetched = await supply.fetcher.fetch(
         ask.own ? resource.ownRequest() : resource.request(entry),
+        { key: ownedKey(resource, supply), begun: filling.begun },
       );
     } catch (error) {
       end();
@@ -60,6 +71,7 @@ export class Filler {
         return { kind: 'stale', entry, status: undefined };
       throw error;
     }
+    filling.begun();
     metrics.count('fills_total', fetched.source);
     const head = headOf(fetched, requestedAt, clock.now());
     if (fetched.miss) {
@@ -71,7 +83,7 @@ export class Filler {
       fetched.body.resume();
       const confirmed = this.#freshen(resource, entry, head, baseJid);
       if (!confirmed)
-        return await this.fetch(resource, supply, { ...ask, entry: undefined }, end, behind);
+        return await this.fetch(resource, supply, { ...ask, entry: undefined }, filling);
       end();
       return { kind: 'confirmed', entry: confirmed, status: 304 };
     }
@@ -81,7 +93,7 @@ export class Filler {
       return { kind: 'stale', entry, status: head.status };
     }
     if (entry) metrics.count('revalidations_total', 'changed');
-    return this.#keep(resource, supply, ask, { fetched, head, baseJid }, end, behind);
+    return this.#keep(resource, supply, ask, { fetched, head, baseJid }, filling);
   }
 
   #freshen(resource: Resource, entry: Entry, head: Head, baseJid: number): Entry | undefined {
@@ -129,8 +141,7 @@ export class Filler {
     supply: Supply,
     ask: Ask,
     arrived: { readonly fetched: Fetched; readonly head: Head; readonly baseJid: number },
-    end: () => void,
-    behind: boolean,
+    { end, behind = false }: Filling,
   ): Arrival {
     const { fetched, head, baseJid } = arrived;
     const decision = resource.decide(head);
@@ -155,7 +166,10 @@ export class Filler {
       inspector: resource.inspector?.(draft),
       confirm: resource.confirmation?.(draft),
       onProblem: (problem) => this.#putAside(draft, problem),
-      onMismatch: (kind, found, expected) => this.#mismatch(kind, draft, found, expected),
+      onMismatch: (kind, found, expected) => {
+        fetched.mistrusted?.();
+        this.#mismatch(kind, draft, found, expected);
+      },
     });
     const kept = !supply.stasher.refusing;
     const stash = async (): Promise<void> => {

@@ -120,9 +120,9 @@ export class GoProtocol implements Protocol, AsyncDisposable {
         const found = findRoute(this.#table, request.method, request.target);
         if (!found.found) return refusal(this.#table, found);
         if (found.route.class === 'generated') return generated(found);
-        const { onlyIfCached } = request;
+        const { onlyIfCached, peer } = request;
         const { stasher } = this.#parts;
-        const supply: Supply = { fetcher, stasher, onlyIfCached, signal: options.signal };
+        const supply: Supply = { fetcher, stasher, onlyIfCached, peer, signal: options.signal };
         return await this.#pull(request, found, supply);
       },
     };
@@ -206,6 +206,7 @@ export class GoProtocol implements Protocol, AsyncDisposable {
       fetcher: policy?.fetcher ? asModuleProxy(policy.fetcher) : this.#fetcher,
       stasher,
       onlyIfCached: request.onlyIfCached,
+      peer: request.peer,
       // What is not here is absent to a go command: 404 lets it go on to the next proxy of its list.
       mode: noFetch || network === 'offline' ? 'none' : sync ? 'sync' : mode,
       network,

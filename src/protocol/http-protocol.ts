@@ -40,8 +40,9 @@ export class HttpProtocol implements Protocol {
     const keeps = request.toKeep === true && settings.mode !== 'none';
     const mode = keeps ? 'sync' : settings.mode;
     const { signal } = options;
+    const { peer } = request;
     await this.#parts.validator?.check({ Method: request.method, Url: request.publicUrl });
-    const supply: Supply = { fetcher, stasher, onlyIfCached, mode, network, signal };
+    const supply: Supply = { fetcher, stasher, onlyIfCached, peer, mode, network, signal };
     const resource = new HttpResource(this.#subject(request), request, settings, judgement);
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return await this.#pass(request, resource, supply);

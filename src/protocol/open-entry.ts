@@ -19,6 +19,7 @@ export async function openEntry(
   if (bytes) return memoryContent(bytes, digest);
   const { bodies } = supply.stasher;
   if (!bodies) return undefined;
+  supply.peer?.begun();
   try {
     const loaded = await cache.load(
       digest,

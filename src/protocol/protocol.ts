@@ -2,6 +2,14 @@ import type { Body, CallOptions, OpenOptions } from '../body.ts';
 import type { HeaderList } from '../headers.ts';
 import type { Digest } from '../storage/digest.ts';
 
+/** How another node asks. */
+export interface PeerAsk {
+  /** True: it holds this node to be the owner of the key, so no further owner is asked. */
+  readonly asOwner: boolean;
+  /** Called, perhaps more than once, when it is sure that the answer is here or being worked on. */
+  begun(): void;
+}
+
 /** A request as a protocol sees it: already checked, hop-by-hop fields gone, no Koa in it. */
 export interface ProtocolRequest {
   readonly method: string;
@@ -19,6 +27,8 @@ export interface ProtocolRequest {
   readonly body?: Body | undefined;
   /** True: a peer asks and wants only what is kept here. */
   readonly onlyIfCached: boolean;
+  /** Absent: no other node asks. */
+  readonly peer?: PeerAsk | undefined;
   /** True: it is asked so that the answer is kept, so modes that send clients away do not count. Absent: false. */
   readonly toKeep?: boolean | undefined;
 }
@@ -66,6 +76,8 @@ export interface Content {
   open(options?: OpenOptions): Body;
   /** SHA-256 in hex, where it is known now. */
   readonly digest?: string | undefined;
+  /** 32 bytes of SHA-256 for each block of `BLOCK_SIZE`, where they are at hand; for peers. */
+  readonly blocks?: Buffer | undefined;
   /** SHA-256 in hex, known with the last byte; for peers. Absent: never. */
   readonly sealedDigest?: Promise<string | undefined> | undefined;
   /** Gives up what was opened for this content without reading it; harmless after `open`. */

@@ -2,13 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { messageOf, ProxyError } from '../errors.ts';
 import type { Entry } from '../manifest/entry.ts';
-import { Fills, type Flight, type FlightSubject } from '../stashers/fills.ts';
-import type { Sealed } from '../storage/backend.ts';
+import { Beginning, Fills, type Flight, type FlightSubject } from '../stashers/fills.ts';
 import { abortable } from './abortable.ts';
 import { forwardReason, replayOf, unsharedResponse } from './answers.ts';
-import { type Arrival, type Ask, drop, headOf, type Supply } from './arrival.ts';
-import { fillContent, memoryContent } from './contents.ts';
-import { Filler, type PullThroughOptions } from './filler.ts';
+import { type Arrival, type Ask, drop, type Supply } from './arrival.ts';
+import { fillContent } from './contents.ts';
+import { earlyHit } from './early-hit.ts';
+import { Filler, ownedKey, type PullThroughOptions } from './filler.ts';
+import { forward } from './forward.ts';
 import { fetchBan, isCutOff, mayFetchBehind, notYet, redirectTo } from './instead-of-fetching.ts';
 import { openEntry } from './open-entry.ts';
 import type { CacheReport, ForwardReason, ProtocolResponse } from './protocol.ts';
@@ -87,10 +88,12 @@ export class PullThrough {
       vary: entries[0]?.vary ?? [],
       reason: forwardReason(entries, entry),
     };
+    const shared = await this.#alreadyFetched(resource, supply, ask);
+    if (shared) return shared;
     const instead = await this.#insteadOfFetching(resource, supply, ask);
     if (instead) return instead;
     if (!entry && resource.onMiss === 'forward')
-      return await this.forward(resource, supply, ask.reason, 'miss');
+      return await this.forward(resource, supply, ask.reason, ownedKey(resource, supply));
     if (!entry && resource.onMiss === 'alone')
       return await this.#fetchAlone(resource, supply, { ...ask, own: true });
     return await this.#fetchShared(resource, supply, ask);
@@ -102,6 +105,20 @@ export class PullThrough {
     const cutOff = isCutOff(supply);
     if (!cutOff && now >= (this.#failed.get(idOf(resource.subject)) ?? 0)) return false;
     return resource.mayServeStale(entry, now, cutOff || supply.network === 'fallback');
+  }
+
+  // A peer that only looks has what is on its way too, once it is sure that this is not on its way from that peer itself.
+  async #alreadyFetched(
+    resource: Resource,
+    supply: Supply,
+    ask: Ask,
+  ): Promise<ProtocolResponse | undefined> {
+    if (!supply.onlyIfCached || supply.peer === undefined) return undefined;
+    const flight = this.#fills.peek(flightId(resource, ask.vary));
+    if (flight?.begun.happened !== true) return undefined;
+    supply.peer.begun();
+    const arrival = await this.#await(flight, supply.signal);
+    return await this.#arrived(resource, supply, flight, arrival, ask.reason);
   }
 
   // Absent: the client waits for a fetch.
@@ -120,28 +137,14 @@ export class PullThrough {
     return await redirectTo(resource.ownRequest(), supply);
   }
 
-  /** Passes a request on by itself: nothing is looked up, shared or kept. Modes hold for it too. */
+  /** As `forward`, with this node's clock. */
   async forward(
     resource: Pick<Resource, 'ownRequest' | 'passed'>,
     supply: Supply,
     reason: ForwardReason,
-    phase: 'bypass' | 'miss' = 'bypass',
+    key?: string | undefined,
   ): Promise<ProtocolResponse> {
-    const ban = fetchBan(supply);
-    if (ban) throw ban;
-    if (supply.mode?.endsWith('redirect') === true)
-      return await redirectTo(resource.ownRequest(), supply);
-    const requestedAt = this.#options.clock.now();
-    const { signal } = supply;
-    const fetched = await supply.fetcher.fetch(resource.ownRequest(), { signal });
-    const head = headOf(fetched, requestedAt, this.#options.clock.now());
-    const report: CacheReport = {
-      phase,
-      forward: reason,
-      forwardStatus: head.status,
-      stored: false,
-    };
-    return unsharedResponse(resource, fetched, head, report);
+    return await forward(resource, supply, { reason, key, clock: this.#options.clock });
   }
 
   async #hit(
@@ -170,6 +173,7 @@ export class PullThrough {
     let { vary } = ask;
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const flight = this.#join(resource, supply, { ...ask, vary }, false);
+      flight.begun.tell(() => supply.peer?.begun());
       const arrival = await this.#await(flight, supply.signal);
       const response = await this.#arrived(resource, supply, flight, arrival, ask.reason);
       if (response) return response;
@@ -213,10 +217,9 @@ export class PullThrough {
         const phase = arrival.kind === 'confirmed' ? 'revalidated' : 'stale';
         if (phase === 'stale')
           this.#failed.set(idOf(resource.subject), this.#options.clock.now() + HOLD_OFF_MS);
-        const forwardStatus = arrival.status;
         return await this.#hit(resource, arrival.entry, supply, phase, {
           forward: 'stale',
-          forwardStatus,
+          forwardStatus: arrival.status,
           collapsed,
         });
       }
@@ -226,7 +229,7 @@ export class PullThrough {
           return undefined;
         // Whole already, only not on record yet: that it was fetched a moment ago makes it no miss.
         if (!flight.leader && arrival.kept && arrival.fill.whole)
-          return this.#early(resource, arrival);
+          return earlyHit(resource, arrival, this.#options.clock.now());
         return {
           status: arrival.head.status,
           headers: resource.passed(arrival.head),
@@ -244,27 +247,14 @@ export class PullThrough {
     }
   }
 
-  #early(resource: Resource, arrival: Arrival & { kind: 'filling' }): ProtocolResponse | undefined {
-    const { fill, draft } = arrival;
-    const now = this.#options.clock.now();
-    const { digest, size } = fill.whole as Sealed;
-    const entry: Entry = { ...draft, digest, size, firstSeenAt: now, storedAt: now, jid: 0 };
-    if (resource.judge(entry, now) !== 'fresh') return undefined;
-    return {
-      status: draft.status,
-      headers: resource.served(entry, now),
-      content: fill.bytes ? memoryContent(fill.bytes, digest) : fillContent(fill),
-      report: { phase: 'hit', ttl: Math.floor((draft.freshUntil - now) / 1000) },
-      selectable: draft.status === 200,
-    };
-  }
-
   #join(resource: Resource, supply: Supply, ask: Ask, behind: boolean): Flight<Arrival> {
-    const { subject } = resource;
     return this.#fills.join(
-      `${idOf(subject)}\n${resource.variant(ask.vary)}`,
-      subject,
-      async (end) => await this.#filler.fetch(resource, supply, ask, end, behind),
+      flightId(resource, ask.vary),
+      resource.subject,
+      async (end, beginning) => {
+        const begun = (): void => beginning.happen();
+        return await this.#filler.fetch(resource, supply, ask, { end, begun, behind });
+      },
     );
   }
 
@@ -280,9 +270,15 @@ export class PullThrough {
   }
 
   async #fetchAlone(resource: Resource, supply: Supply, ask: Ask): Promise<ProtocolResponse> {
-    const arrival = await this.#filler.fetch(resource, supply, ask, () => {}, false);
+    const begun = new Beginning();
+    begun.tell(() => supply.peer?.begun());
+    const arrival = await this.#filler.fetch(resource, supply, ask, {
+      end: () => {},
+      begun: () => begun.happen(),
+    });
     const flight: Flight<Arrival> = {
       subject: resource.subject,
+      begun,
       arrival: Promise.resolve(arrival),
       leader: true,
     };
@@ -293,6 +289,10 @@ export class PullThrough {
     // The entry was confirmed or is stale, but its body is gone: only a whole answer helps.
     return await this.#fetchAlone(resource, supply, { ...ask, entry: undefined });
   }
+}
+
+function flightId(resource: Resource, vary: readonly string[]): string {
+  return `${idOf(resource.subject)}\n${resource.variant(vary)}`;
 }
 
 function idOf({ namespace, rule, key }: FlightSubject): string {

@@ -7,9 +7,33 @@ export interface FlightSubject {
   readonly rule: string;
 }
 
+/** Whether somebody works on what was asked for: from then on it is worth waiting for. */
+export class Beginning {
+  #waiting: (() => void)[] | undefined = [];
+
+  /** True: it has begun. */
+  get happened(): boolean {
+    return this.#waiting === undefined;
+  }
+
+  /** It begins; again has no effect. */
+  happen(): void {
+    const waiting = this.#waiting ?? [];
+    this.#waiting = undefined;
+    for (const tell of waiting) tell();
+  }
+
+  /** Calls `told` once it has begun, at once where it has. */
+  tell(told: () => void): void {
+    if (this.#waiting === undefined) told();
+    else this.#waiting.push(told);
+  }
+}
+
 /** One running fetch that others may share, from before it is asked until it is kept. */
 export interface Flight<Arrival> {
   readonly subject: FlightSubject;
+  readonly begun: Beginning;
   /** Rejects when the fetch failed before an answer came. */
   readonly arrival: Promise<Arrival>;
   /** True: this caller began it. */
@@ -18,6 +42,7 @@ export interface Flight<Arrival> {
 
 interface Running<Arrival> {
   readonly subject: FlightSubject;
+  readonly begun: Beginning;
   readonly arrival: Promise<Arrival>;
 }
 
@@ -44,12 +69,12 @@ export class Fills<Arrival> {
 
   /**
    * Joins the flight of `id`, or begins one with `start`. It stays joinable until `start`'s arrival failed or the function
-   * given to `start` is called.
+   * given to `start` is called. The other one is for saying that somebody works on it.
    */
   join(
     id: string,
     subject: FlightSubject,
-    start: (end: () => void) => Promise<Arrival>,
+    start: (end: () => void, begun: Beginning) => Promise<Arrival>,
   ): Flight<Arrival> {
     const running = this.#running.get(id);
     if (running) {
@@ -63,8 +88,9 @@ export class Fills<Arrival> {
       if (mine && this.#running.get(id) === mine) this.#running.delete(id);
       this.#tellIdle();
     };
-    const arrival = start(end);
-    mine = { subject, arrival };
+    const begun = new Beginning();
+    const arrival = start(end, begun);
+    mine = { subject, begun, arrival };
     if (!ended) this.#running.set(id, mine);
     arrival.catch(end);
     return { ...mine, leader: true };

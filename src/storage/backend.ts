@@ -25,6 +25,8 @@ export interface Opened extends Stat {
   readonly body: Body;
   /** The same bytes at once, where they already lie in memory and are verified; then `body` need not be read. */
   readonly bytes?: Buffer | undefined;
+  /** Digests of all its blocks, as in `Sealed`, where they are at hand. */
+  readonly blocks?: Buffer | undefined;
 }
 
 /** A body on its way into a backend, which may still be growing. */

@@ -82,8 +82,8 @@ export async function openVerified(
     const body = streamOf(kept, reader, first);
     if (options.signal !== undefined) addAbortSignal(options.signal, body);
     opened = true;
-    const { digest, modifiedAt } = kept;
-    return { digest, size, modifiedAt, body };
+    const { digest, modifiedAt, blocks } = kept;
+    return { digest, size, modifiedAt, blocks, body };
   } finally {
     if (!opened) await source.close();
   }

@@ -3,8 +3,8 @@ import { PassThrough, Readable } from 'node:stream';
 import { expect } from 'chai';
 import { request } from 'undici';
 import { ProxyError } from '../../src/errors.ts';
+import { PEER_RESOURCE_PATH } from '../../src/fetchers/peer-protocol.ts';
 import { HeaderList } from '../../src/headers.ts';
-import { PEER_RESOURCE } from '../../src/http/peer-api.ts';
 import { peerToken } from '../../src/http/peer-tokens.ts';
 import type { Rule } from '../../src/http/rule-router.ts';
 import type { Protocol, ProtocolRequest } from '../../src/protocol/protocol.ts';
@@ -30,7 +30,7 @@ describe('what peers are told', () => {
       `Bearer ${TOKEN}x`,
       TOKEN,
     ];
-    for (const path of [PEER_RESOURCE, '/_caje/else', '/']) {
+    for (const path of [PEER_RESOURCE_PATH, '/_caje/else', '/']) {
       for (const authorization of forms) {
         const answer = await request(`${peer.url}${path}`, {
           headers: {

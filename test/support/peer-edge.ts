@@ -1,6 +1,8 @@
 import { request } from 'undici';
 import { SystemClock } from '../../src/clock.ts';
-import { createPeerApi, PEER_RESOURCE } from '../../src/http/peer-api.ts';
+import { PEER_RESOURCE_PATH } from '../../src/fetchers/peer-protocol.ts';
+import { createPeerApi } from '../../src/http/peer-api.ts';
+import type { OpenBlob } from '../../src/http/peer-blob.ts';
 import { peerToken } from '../../src/http/peer-tokens.ts';
 import { trustCheck } from '../../src/http/public-address.ts';
 import { ownRoutes } from '../../src/http/routes.ts';
@@ -26,6 +28,7 @@ export interface Peer extends AsyncDisposable {
 export async function startPeer(
   handle: Protocol['handle'],
   more: Partial<Rule> = {},
+  openBlob?: OpenBlob,
 ): Promise<Peer> {
   const metrics = new Metrics();
   const clock = new SystemClock();
@@ -34,7 +37,10 @@ export async function startPeer(
     router: new RuleRouter([rule(protocolOf(handle), { host: 'www.example.com', ...more })]),
     routes: ownRoutes({ version: '1.2.3', health: [], draining: () => false }),
     trusts: trustCheck([]),
-    tokens: [peerToken('n1', 'n1-token-0123456789'), peerToken('n2', PEER_TOKEN)],
+    tokens: () => [peerToken('n1', 'n1-token-0123456789'), peerToken('n2', PEER_TOKEN)],
+    version: '1.2.3',
+    draining: () => false,
+    openBlob,
     nodeId: EDGE_NODE,
     log,
     metrics,
@@ -47,7 +53,7 @@ export async function startPeer(
     url,
     metrics,
     ask: (target, headers = {}) =>
-      request(`${url}${PEER_RESOURCE}`, {
+      request(`${url}${PEER_RESOURCE_PATH}`, {
         headers: {
           authorization: `Bearer ${PEER_TOKEN}`,
           'caje-target': target,
