@@ -13,36 +13,47 @@ describe('tests in lanes', function () {
   this.timeout(60_000);
 
   it('sums up what passed, failed and was skipped, and shows each report whole', async () => {
-    const reports: string[] = [];
+    let report = '';
     const counts = await runInLanes([groupOf('passing'), groupOf('mixed'), groupOf('passing')], {
       lanes: 2,
-      print: (text) => void reports.push(text),
+      print: (text) => {
+        report += text;
+      },
     });
     expect(countsLine(counts)).to.equal('5 passed, 1 failed, 1 skipped\n');
-    expect(reports).to.have.length(3);
-    const [mixed = ''] = reports.filter((text) => /^\n# mixed, \d+ s\n/.test(text));
+    const marks = report.split('\n').filter((line) => line.startsWith('# '));
+    expect(marks.map((line) => line.replace(/\d+ s$/, 'over'))).to.deep.equal([
+      ...['# passing', '# passing: over'],
+      ...['# mixed', '# mixed ended with 1'],
+      ...['# passing', '# passing: over'],
+    ]);
+    const mixed = report.slice(report.indexOf('# mixed'), report.indexOf('# mixed ended'));
     expect(mixed).to.include('a file of which some passes').and.to.include('as it should');
-    expect(reports.join('')).to.not.match(/^\d+ passed,/m);
+    expect(report).to.not.match(/^\d+ passed,/m);
   });
 
   it('counts a group that does not come to its end as failed, whatever it ended with', async () => {
-    const reports: string[] = [];
+    let report = '';
     const counts = await runInLanes([groupOf('dying'), groupOf('passing')], {
       lanes: 1,
-      print: (text) => void reports.push(text),
+      print: (text) => {
+        report += text;
+      },
     });
     expect(counts).to.deep.equal({ passed: 2, failed: 1, skipped: 0 });
-    expect(reports[0]).to.include('dying ended with 0');
+    expect(report).to.include('# dying ended with 0');
   });
 
-  it('begins nothing once it is stopped', async () => {
+  it('ends what runs and begins nothing once it is stopped', async () => {
     const stop = new AbortController();
-    const counts = await runInLanes([groupOf('passing'), groupOf('passing')], {
+    const counts = await runInLanes([groupOf('endless'), groupOf('passing')], {
       lanes: 1,
       signal: stop.signal,
-      print: () => stop.abort(),
+      print: (text) => {
+        if (text.includes('begins')) stop.abort();
+      },
     });
-    expect(counts).to.deep.equal({ passed: 2, failed: 0, skipped: 0 });
+    expect(counts).to.deep.equal({ passed: 0, failed: 1, skipped: 0 });
   });
 
   it('hands what it is given to one mocha', async () => {

@@ -1,5 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 /** Test files that one mocha runs, and what they are called. */
@@ -22,13 +23,14 @@ export interface LaneOptions {
   readonly lanes: number;
   /** Ends what runs and begins nothing more. Absent: nobody stops it. */
   readonly signal?: AbortSignal | undefined;
-  /** Takes the report of a group once it is over. */
+  /** Takes the report, some lines at a time. */
   print(text: string): void;
 }
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const MOCHA = fileURLToPath(import.meta.resolve('mocha/bin/mocha.js'));
-const COUNTS = /^(\d+) passed, (\d+) failed, (\d+) skipped\n/m;
+/** The program behind `bin/mocha.js`, which would start a process of its own that outlives it. */
+const MOCHA = fileURLToPath(import.meta.resolve('mocha/lib/cli/cli.js'));
+const COUNTS = /^(\d+) passed, (\d+) failed, (\d+) skipped$/;
 
 /** As the last line of a test run. */
 export function countsLine({ passed, failed, skipped }: Counts): string {
@@ -37,26 +39,23 @@ export function countsLine({ passed, failed, skipped }: Counts): string {
 
 /**
  * Runs each group in a mocha of its own, from the first on, and sums up. A group that ends badly without a failed test
- * counts as one: what it did not come to is not known.
+ * counts as one: what it did not come to is not known. The report of one group is printed as it comes, those of others
+ * once it is over, so that each stays whole.
  */
 export async function runInLanes(
   groups: readonly TestGroup[],
   { lanes, signal, print }: LaneOptions,
 ): Promise<Counts> {
   const waiting = [...groups];
-  let sum: Counts = { passed: 0, failed: 0, skipped: 0 };
+  const reports = new Reports(print);
+  const sum = { passed: 0, failed: 0, skipped: 0 };
   const lane = async (): Promise<void> => {
     for (let group = waiting.shift(); group !== undefined; group = waiting.shift()) {
       if (signal?.aborted === true) return;
-      const from = performance.now();
-      const { report, counts } = await runGroup(group, signal);
-      const seconds = Math.round((performance.now() - from) / 1000);
-      print(`\n# ${group.name}, ${seconds} s\n${report}`);
-      sum = {
-        passed: sum.passed + counts.passed,
-        failed: sum.failed + counts.failed,
-        skipped: sum.skipped + counts.skipped,
-      };
+      const { passed, failed, skipped } = await runGroup(group, reports, signal);
+      sum.passed += passed;
+      sum.failed += failed;
+      sum.skipped += skipped;
     }
   };
   await Promise.all(Array.from({ length: lanes }, lane));
@@ -65,25 +64,70 @@ export async function runInLanes(
 
 async function runGroup(
   { name, files }: TestGroup,
+  reports: Reports,
   signal: AbortSignal | undefined,
-): Promise<{ report: string; counts: Counts }> {
-  const child: ChildProcess = spawn(process.execPath, [MOCHA, ...files], {
+): Promise<Counts> {
+  const report = reports.open();
+  report.add(`\n# ${name}`);
+  const from = performance.now();
+  const child = spawn(process.execPath, ['--conditions=caje-source', MOCHA, ...files], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const stop = (): void => void child.kill('SIGTERM');
+  const stop = (): void => void child.kill();
   signal?.addEventListener('abort', stop);
-  const pieces: Buffer[] = [];
-  const take = (piece: Buffer): void => void pieces.push(piece);
-  child.stdout?.on('data', take);
-  child.stderr?.on('data', take);
+  let counts: Counts | undefined;
+  const take = (line: string): void => {
+    const [passed, failed, skipped] = (COUNTS.exec(line)?.slice(1) ?? []).map(Number);
+    if (passed === undefined || failed === undefined || skipped === undefined) report.add(line);
+    else counts = { passed, failed, skipped };
+  };
+  for (const stream of [child.stdout, child.stderr])
+    createInterface({ input: stream }).on('line', take);
   const [code, how] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
   signal?.removeEventListener('abort', stop);
-  const said = Buffer.concat(pieces).toString();
-  const found = COUNTS.exec(said);
-  const [passed = 0, failed = 0, skipped = 0] = (found?.slice(1) ?? []).map(Number);
-  const report = found === null ? said : said.replace(COUNTS, '');
-  if (code === 0 && found !== null) return { report, counts: { passed, failed, skipped } };
-  const end = failed > 0 ? '' : `${name} ended with ${how ?? code}\n`;
-  return { report: report + end, counts: { passed, failed: Math.max(1, failed), skipped } };
+  const isGood = code === 0 && counts !== undefined;
+  const { passed = 0, failed = 0, skipped = 0 } = counts ?? {};
+  const seconds = Math.round((performance.now() - from) / 1000);
+  report.add(isGood ? `# ${name}: ${seconds} s` : `# ${name} ended with ${how ?? code}`);
+  report.close();
+  return { passed, failed: isGood ? failed : Math.max(1, failed), skipped };
+}
+
+interface Report {
+  add(line: string): void;
+  close(): void;
+}
+
+/** Reports that grow at the same time, printed one after the other; the first that is open as it grows. */
+class Reports {
+  readonly #print: (text: string) => void;
+  readonly #open: { readonly lines: string[]; isOver: boolean }[] = [];
+
+  constructor(print: (text: string) => void) {
+    this.#print = print;
+  }
+
+  open(): Report {
+    const report = { lines: [] as string[], isOver: false };
+    this.#open.push(report);
+    return {
+      add: (line) => {
+        report.lines.push(line);
+        this.#flush();
+      },
+      close: () => {
+        report.isOver = true;
+        this.#flush();
+      },
+    };
+  }
+
+  #flush(): void {
+    for (let first = this.#open[0]; first !== undefined; first = this.#open[0]) {
+      for (const line of first.lines.splice(0)) this.#print(`${line}\n`);
+      if (!first.isOver) return;
+      this.#open.shift();
+    }
+  }
 }
