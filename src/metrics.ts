@@ -50,6 +50,7 @@ export type CounterName =
   | 'evicted_total'
   | 'quota_refused_total'
   | 'scrubbed_total'
+  | 'populated_total'
   | 'repaired_total'
   | 'peer_refused_total';
 
@@ -111,6 +112,7 @@ export const COUNTERS: Readonly<Record<CounterName, string>> = {
   evicted_total: 'bodies removed so that a storage stays within its quota, by storage',
   quota_refused_total: 'bodies that a quota had no room for, by reason',
   scrubbed_total: 'stored bodies read for upkeep, by what was found',
+  populated_total: 'bodies of new entries that were not here, by what came of fetching them',
   repaired_total: 'damaged bodies that were fetched again, by what came of it',
   peer_refused_total: 'peer requests refused for want of a token',
 };

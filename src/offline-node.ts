@@ -12,13 +12,14 @@ import { openDataFolder } from './node-identity.ts';
 import { type BuiltRule, buildRules } from './rule-set.ts';
 import type { Stasher } from './stashers/stasher.ts';
 import type { Backend } from './storage/backend.ts';
+import type { RepairParts } from './storage-repair.ts';
 import { TOKENS } from './tokens.ts';
 
 /** What the operator's commands do where no node runs. */
 export interface OfflineNode extends AsyncDisposable {
   readonly handlers: Readonly<Record<string, ControlHandler>>;
   /** For work that is none of a running node's. */
-  readonly house: HouseParts;
+  readonly house: HouseParts & RepairParts;
 }
 
 export interface OfflineOptions {

@@ -105,7 +105,11 @@ async function repairBody(
   return { digest, repair: replaced ? 'replaced' : 'unneeded' };
 }
 
-async function fetchAgain(
+/**
+ * Fetches the body of an entry as a client's request for it would. `replaced`: it is another body by now. Throws where it
+ * cannot be had, or came and was not kept.
+ */
+export async function fetchAgain(
   parts: RepairParts,
   entry: Entry,
   signal: AbortSignal,

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { parseDuration } from '../values.ts';
 
 /** What every command that works on a node takes. */
 export interface OperatorOptions {
@@ -34,4 +35,12 @@ export function parsePort(text: string): number {
 export function parseFilled(text: string): string {
   if (text === '') throw new InvalidArgumentError('expected a text that is not empty.');
   return text;
+}
+
+/** Reads a time such as `5s`, in milliseconds; at least one. */
+export function parseTime(text: string): number {
+  const ms = parseDuration(text);
+  if (ms === undefined || ms < 1)
+    throw new InvalidArgumentError('expected a duration such as 500ms, 5s or 1m.');
+  return ms;
 }

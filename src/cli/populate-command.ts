@@ -5,6 +5,7 @@ import {
   type OperatorOptions,
   parseCount,
   parseFilled,
+  parseTime,
   withOperatorOptions,
 } from './command-options.ts';
 import { FillRows } from './fill-rows.ts';
@@ -19,7 +20,12 @@ interface PopulateOptions extends OperatorOptions {
   readonly concurrency: number;
   /** False: `--no-sumdb`. */
   readonly sumdb: boolean;
+  readonly watch?: boolean | undefined;
+  /** Milliseconds. */
+  readonly interval: number;
 }
+
+const INTERVAL_MS = 5_000;
 
 /** `caje populate`. */
 export function addPopulateCommand(program: Command): void {
@@ -35,6 +41,11 @@ export function addPopulateCommand(program: Command): void {
     .option('--dry-run', 'only say what would be fetched')
     .option('--concurrency <n>', 'files at once', parseCount, DEFAULT_CONCURRENCY)
     .option('--no-sumdb', 'leave checksum databases alone')
+    .option(
+      '--watch',
+      'instead, go on fetching what the manifest gets to know and this node does not have',
+    )
+    .option('--interval <duration>', 'between two looks of --watch', parseTime, INTERVAL_MS)
     .addHelpText(
       'after',
       `
@@ -44,11 +55,23 @@ build with it needs is fetched. Exit code 1 if a file failed.
 Examples:
   caje populate go.mod
   caje populate golang.org/x/tools@v0.30.0
-  caje populate --dry-run modules.txt`,
+  caje populate --dry-run modules.txt
+  caje populate --watch               beside a node of a cluster, as a process of its own`,
     )
     .action(async (words: readonly string[], options: PopulateOptions) => {
-      process.exitCode = await populate(words, options);
+      process.exitCode = await (options.watch === true ? watch : populate)(words, options);
     });
+}
+
+async function watch(words: readonly string[], options: PopulateOptions): Promise<number> {
+  if (words.length > 0)
+    throw new ProxyError(
+      'invalid',
+      'populate',
+      '--watch follows the manifest: name nothing beside it',
+    );
+  const { populateWatch } = await import('./populate-watch-command.ts');
+  return await populateWatch(options);
 }
 
 async function populate(words: readonly string[], options: PopulateOptions): Promise<number> {
