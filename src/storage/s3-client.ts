@@ -1,6 +1,7 @@
 import { S3Client } from '@aws-sdk/client-s3';
 import { reasonOf, type S3Place } from './s3-errors.ts';
 import { S3_LIMITS, type S3Limits } from './s3-limits.ts';
+import { LeanAgent, LeanTlsAgent } from './s3-sockets.ts';
 
 /** Where a bucket is, how it is spoken to, and what becomes of what is written. */
 export interface S3ClientOptions extends S3Place {
@@ -53,8 +54,8 @@ export function createS3Client(options: S3ClientOptions, isPatient = false): S3C
     requestHandler: {
       connectionTimeout: connectMs,
       socketTimeout: isPatient ? 0 : socketTimeout,
-      httpAgent: agent,
-      httpsAgent: agent,
+      httpAgent: new LeanAgent(agent),
+      httpsAgent: new LeanTlsAgent(agent),
     },
     ...(options.endpoint !== undefined && { endpoint: options.endpoint }),
     ...(options.profile !== undefined && { profile: options.profile }),

@@ -11,25 +11,30 @@ export interface S3SourceOptions extends S3StreamOptions {
   readonly ahead: ReadAhead;
 }
 
-/** Blocks that one request asks for. */
+/** Blocks that the first request asks for, and each that is fetched ahead. */
 const SEGMENT = 4;
-/** The same where there is no room to read ahead, so that fewer requests are waited for. */
-const LONG_SEGMENT = 16;
+/** Blocks of a request at most, where one at a time is quick enough. */
+const LONGEST = 64;
+/** The same where more at once would help but there is no room for them. */
+const CROWDED = 16;
 /** Requests on their way at once, beside the one that is being read from. */
 const WIDTH = 3;
 /** Who leaves after the first blocks has not had others fetched. */
 const FIRST_BLOCKS = 2;
+/** A store that gives a block in so many milliseconds keeps a node busy over one connection. */
+const QUICK_MS = 5;
 
-/** What is being read from: an answer as it comes, or what was fetched ahead. */
+/** What is being read from, or will be: an answer as it comes, or what was fetched ahead. */
 interface Current {
+  readonly first: number;
   readonly last: number;
   read(index: number, length: number): Promise<Buffer>;
   close(): Promise<void>;
 }
 
 /**
- * Blocks of an object. A long body comes in segments, a few of them at once while whoever reads waits for the store; who
- * reads slower than the store gives has one request at a time and nothing in memory.
+ * Blocks of an object. A long body comes in segments. While whoever reads waits for a slow store, a few of them are on their
+ * way at once; else one request at a time, each longer than the one before, and nothing in memory.
  */
 export class S3Source implements BlockSource {
   readonly #objects: S3Objects;
@@ -37,10 +42,11 @@ export class S3Source implements BlockSource {
   readonly #last: number;
   readonly #isLong: boolean;
   #current: Current | undefined;
-  #ahead: AheadSegment[] = [];
+  #next: Current[] = [];
   #width = 0;
-  #hasWaited = false;
-  #isRefused = false;
+  #length = SEGMENT;
+  #waited = 0;
+  #idle = 0;
   #reads = 0;
   #givenAt = 0;
   #isClosed = false;
@@ -51,6 +57,7 @@ export class S3Source implements BlockSource {
     this.#last = Math.floor(options.end / BLOCK_SIZE);
     const blocks = this.#last - Math.floor(options.start / BLOCK_SIZE) + 1;
     this.#isLong = blocks > 2 * SEGMENT;
+    if (!this.#isLong) this.#length = blocks;
   }
 
   async read(index: number, length: number): Promise<Buffer> {
@@ -59,61 +66,85 @@ export class S3Source implements BlockSource {
       this.#current !== undefined && index <= this.#current.last
         ? this.#current
         : await this.#turnTo(index);
-    this.#fetchAhead(current);
+    this.#prepare(current, index);
     const block = await current.read(index, length);
     const now = performance.now();
-    const isWaiting = now - askedAt > askedAt - this.#givenAt;
-    this.#givenAt = now;
-    if (++this.#reads > FIRST_BLOCKS && isWaiting && !this.#hasWaited) {
-      this.#hasWaited = true;
-      this.#width = Math.min(WIDTH, this.#width + 1);
+    if (++this.#reads > FIRST_BLOCKS) {
+      this.#waited += now - askedAt;
+      this.#idle += askedAt - this.#givenAt;
     }
+    this.#givenAt = now;
     return block;
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    const open = [this.#current, ...this.#ahead];
+    const open = [this.#current, ...this.#next];
     this.#current = undefined;
-    this.#ahead = [];
+    this.#next = [];
     await Promise.all(open.map(async (one) => await one?.close()));
   }
 
   async #turnTo(index: number): Promise<Current> {
-    if (this.#current !== undefined && !this.#hasWaited) this.#width = Math.max(0, this.#width - 1);
-    this.#hasWaited = false;
     await this.#current?.close();
-    const ahead = this.#ahead.shift();
-    if (ahead !== undefined && ahead.first !== index) await ahead.close();
-    const current = ahead?.first === index ? ahead : this.#direct(index);
+    const next = this.#next.shift();
+    if (next !== undefined && next.first !== index) await next.close();
+    const current = next?.first === index ? next : this.#direct(index);
     this.#current = current;
     if (this.#isClosed) await this.close();
     return current;
   }
 
-  #direct(first: number): Current {
-    const blocks = this.#isRefused ? LONG_SEGMENT : SEGMENT;
-    const last = this.#isLong ? Math.min(first + blocks - 1, this.#last) : this.#last;
-    const stream = this.#stream(last);
-    return {
-      last,
-      read: async (index, length) => await stream.read(index, length),
-      close: async () => await stream.close(),
-    };
+  /** Near the end of a segment: judges how it came, and asks for what follows. */
+  #prepare(current: Current, index: number): void {
+    if (!this.#isLong || this.#isClosed || current.last - index >= SEGMENT) return;
+    this.#judge();
+    while (this.#next.length < this.#width && this.#fetchAhead(current));
+    const isNear = current.last - index < FIRST_BLOCKS;
+    const first = current.last + 1;
+    if (isNear && this.#next.length === 0 && first <= this.#last) {
+      const direct = this.#direct(first);
+      direct.begin();
+      this.#next.push(direct);
+    }
   }
 
-  #fetchAhead(current: Current): void {
-    const { ahead, size } = this.#options;
-    this.#isRefused = false;
-    while (this.#isLong && this.#ahead.length < this.#width && !this.#isClosed) {
-      const first = (this.#ahead.at(-1)?.last ?? current.last) + 1;
-      const last = Math.min(first + SEGMENT - 1, this.#last);
-      if (first > last) return;
-      this.#isRefused = !ahead.take(last - first + 1);
-      if (this.#isRefused) return;
-      const lengthOf = (index: number): number => Math.min(BLOCK_SIZE, size - index * BLOCK_SIZE);
-      this.#ahead.push(new AheadSegment(this.#stream(last), ahead, { first, last }, lengthOf));
+  #judge(): void {
+    const measured = this.#reads - FIRST_BLOCKS;
+    if (measured < FIRST_BLOCKS) return;
+    const isWaiting = this.#waited > this.#idle;
+    if (!isWaiting) this.#width = Math.max(0, this.#width - 1);
+    else if (this.#waited > QUICK_MS * measured) {
+      this.#width = Math.min(WIDTH, this.#width + 1);
+      this.#length = SEGMENT;
     }
+    this.#reads = FIRST_BLOCKS;
+    this.#waited = 0;
+    this.#idle = 0;
+  }
+
+  #fetchAhead(current: Current): boolean {
+    const { ahead, size } = this.#options;
+    const first = (this.#next.at(-1)?.last ?? current.last) + 1;
+    const last = Math.min(first + SEGMENT - 1, this.#last);
+    if (first > last || !ahead.take(last - first + 1)) return false;
+    const lengthOf = (index: number): number => Math.min(BLOCK_SIZE, size - index * BLOCK_SIZE);
+    this.#next.push(new AheadSegment(this.#stream(last), ahead, { first, last }, lengthOf));
+    return true;
+  }
+
+  #direct(first: number): Current & { begin(): void } {
+    const length = this.#width > 0 ? CROWDED : this.#length;
+    this.#length = Math.min(LONGEST, 2 * this.#length);
+    const last = Math.min(first + length - 1, this.#last);
+    const stream = this.#stream(last);
+    return {
+      first,
+      last,
+      begin: () => stream.begin(first),
+      read: async (index, bytes) => await stream.read(index, bytes),
+      close: async () => await stream.close(),
+    };
   }
 
   #stream(last: number): S3Stream {

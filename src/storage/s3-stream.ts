@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BLOCK_SIZE, type CallOptions } from '../body.ts';
 import { kindOf, ProxyError } from '../errors.ts';
+import { passedThrough } from '../young-memory.ts';
 import { takeBlock } from './block-pool.ts';
 import { MAX_TRIES } from './s3-client.ts';
 import type { S3Objects } from './s3-objects.ts';
@@ -36,6 +37,7 @@ export class S3Stream {
   #filling: Filling | undefined;
   #rest: Buffer = Buffer.alloc(0);
   #position = 0;
+  #begun: Promise<void> | undefined;
   #isClosed = false;
 
   constructor(objects: S3Objects, options: S3StreamOptions) {
@@ -46,12 +48,21 @@ export class S3Stream {
     this.#end = Math.min(blockEnd, options.size - 1);
   }
 
+  /** Asks for the object from block `index` on before that is read. */
+  begin(index: number): void {
+    // Reading it tries again.
+    this.#begun = this.#begin(index * BLOCK_SIZE).catch(() => undefined);
+  }
+
   /** Block `index`, `length` bytes long; ascending, one at a time. */
   async read(index: number, length: number): Promise<Buffer> {
     const start = index * BLOCK_SIZE;
+    await this.#begun;
+    this.#begun = undefined;
     for (let tries = 1; ; tries++) {
       try {
-        if (this.#stream === undefined || this.#position !== start) await this.#begin(start);
+        const isOpen = this.#stream?.destroyed === false && this.#position === start;
+        if (!isOpen) await this.#begin(start);
         const block = await this.#take(length);
         this.#position += length;
         return block;
@@ -130,6 +141,7 @@ export class S3Stream {
       return;
     }
     const copied = chunk.copy(filling.block, filling.filled);
+    passedThrough(chunk.length);
     filling.filled += copied;
     if (filling.filled < filling.block.length) return;
     this.#rest = chunk.subarray(copied);
