@@ -10,7 +10,7 @@ import {
 import type { ByteRange, CallOptions } from '../body.ts';
 import { ProxyError } from '../errors.ts';
 import { orAbsent, type S3Connection } from './s3-connection.ts';
-import { attemptsOf, statusOf } from './s3-errors.ts';
+import { putIfAbsent } from './s3-put-if-absent.ts';
 
 /** What is known of an object. */
 export interface S3Object {
@@ -87,37 +87,24 @@ export class S3Objects {
     throw new ProxyError('integrity', 's3-objects.get', `${key}: got ${got} for ${expected}`);
   }
 
-  /**
-   * Writes an object. `ifAbsent`: it is a body, and one that is there already stays, which is no failure; false then.
-   * A try that went unanswered may have been carried out: what the next one finds is taken for its own.
-   */
+  /** Writes an object. `ifAbsent`: as `putIfAbsent`; else true. */
   async put(
     key: string,
     bytes: Uint8Array,
     ifAbsent: boolean,
     { signal }: CallOptions,
   ): Promise<boolean> {
-    const input = {
+    if (ifAbsent) return await putIfAbsent(this.#to, key, bytes, { signal });
+    const command = new PutObjectCommand({
       Bucket: this.#to.bucket,
       Key: key,
       Body: bytes,
       ContentLength: bytes.length,
-      ...this.#to.placement(ifAbsent),
-    };
-    const call = { verb: 'put', right: 'write', bytes: bytes.length, signal } as const;
-    const send = async (condition: object) =>
-      await this.#to.call(call, (client, o) =>
-        client.send(new PutObjectCommand({ ...input, ...condition }), o),
-      );
-    try {
-      await send(ifAbsent ? { IfNoneMatch: '*' } : {});
-    } catch (error) {
-      const status = statusOf(error);
-      if (ifAbsent && status === 412) return attemptsOf(error) > 1;
-      // 501: the store does not know the condition; 409: another put of the same bytes was under way.
-      if (!ifAbsent || (status !== 501 && status !== 409)) throw error;
-      await send({});
-    }
+      ...this.#to.placement(false),
+    });
+    await this.#to.call({ verb: 'put', right: 'write', bytes: bytes.length, signal }, (client, o) =>
+      client.send(command, o),
+    );
     return true;
   }
 
