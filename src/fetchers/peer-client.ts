@@ -122,6 +122,10 @@ export class PeerClient implements AsyncDisposable {
       const message = `peer ${this.address} gave a ${status} that was not asked for`;
       throw new ProxyError('upstream', OP, message);
     }
+    if (call.way !== 'fill' && this.#isTooOld(answer.headers, call)) {
+      answer.body.destroy();
+      return this.#miss(status);
+    }
     const bodiless = method === 'HEAD' || status === 204 || status === 304;
     const inHead = answer.headers.get('repr-digest');
     const digest = reprDigestToHex(inHead);
@@ -207,10 +211,7 @@ export class PeerClient implements AsyncDisposable {
     discard(answer.body);
     const peer = `peer ${this.address}`;
     const { status, headers } = answer;
-    if (status === 504 && headers.get(PEER_FIELDS.miss) === '1') {
-      const body = Readable.from([]);
-      return { status, headers: HeaderList.empty, body, source: this.name, miss: true };
-    }
+    if (status === 504 && headers.get(PEER_FIELDS.miss) === '1') return this.#miss(status);
     switch (status) {
       case 200:
         throw new ProxyError(
@@ -237,6 +238,18 @@ export class PeerClient implements AsyncDisposable {
       default:
         throw new ProxyError('upstream', OP, `${peer} answered ${status}`);
     }
+  }
+
+  #miss(status: number): Fetched {
+    const body = Readable.from([]);
+    return { status, headers: HeaderList.empty, body, source: this.name, miss: true };
+  }
+
+  // One that is the last of its chain stands for the origin: there is nothing newer to be had.
+  #isTooOld(headers: HeaderList, { notBefore }: PeerCall): boolean {
+    if (notBefore === undefined) return false;
+    const since = Number(headers.get(PEER_FIELDS.since) ?? Number.NaN);
+    return !(this.#options.clock.monotonic() - since >= notBefore);
   }
 
   #refusedToken(): ProxyError {

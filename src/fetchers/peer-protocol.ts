@@ -45,6 +45,8 @@ export const PEER_FIELDS: {
   readonly owner: 'Caje-Owner';
   /** Answer: a `PeerState`. */
   readonly state: 'Caje-State';
+  /** Answer: milliseconds since its origin was asked for it, or confirmed it. */
+  readonly since: 'Caje-Since';
   /** Answer: SHA-256 of each block of the body, base64, those of the first GiB at most. */
   readonly blocks: 'Caje-Blocks';
   /** Answer: the stored status. */
@@ -59,6 +61,7 @@ export const PEER_FIELDS: {
   fill: 'Caje-Fill',
   owner: 'Caje-Owner',
   state: 'Caje-State',
+  since: 'Caje-Since',
   blocks: 'Caje-Blocks',
   status: 'Caje-Status',
   miss: 'Caje-Miss',

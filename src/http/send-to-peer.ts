@@ -30,7 +30,8 @@ export async function sendToPeer(
   const { request, nodeId, signal } = context;
   const fields = edgeFields(response, nodeId)
     .without('Content-Length', 'X-Cache', 'Repr-Digest', 'Trailer')
-    .with(PEER_FIELDS.state, stateOf(response));
+    .with(PEER_FIELDS.state, stateOf(response))
+    .concat(sinceOf(response, context));
   try {
     dropKeepAliveFields(res);
     const chosen = choose(response, fields, context);
@@ -79,6 +80,11 @@ async function blocksOf(bytes: Buffer): Promise<Buffer> {
     blocks.push(hash('sha256', bytes.subarray(at, at + BLOCK_SIZE), 'buffer'));
   }
   return Buffer.concat(blocks);
+}
+
+function sinceOf({ report: { askedAt } }: ProtocolResponse, { clock }: SendContext): HeaderList {
+  if (askedAt === undefined) return HeaderList.empty;
+  return new HeaderList([[PEER_FIELDS.since, String(Math.max(0, clock.now() - askedAt))]]);
 }
 
 function stateOf({ report: { phase, stored } }: ProtocolResponse): PeerState {

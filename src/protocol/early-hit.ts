@@ -8,7 +8,7 @@ import type { Resource } from './resource.ts';
 /** A hit on what is whole already and only not on record yet. Absent: it may not be used without asking. */
 export function earlyHit(
   resource: Resource,
-  { fill, draft }: Extract<Arrival, { kind: 'filling' }>,
+  { fill, draft, head }: Extract<Arrival, { kind: 'filling' }>,
   now: number,
 ): ProtocolResponse | undefined {
   const { digest, size } = fill.whole as Sealed;
@@ -18,7 +18,11 @@ export function earlyHit(
     status: draft.status,
     headers: resource.served(entry, now),
     content: fill.bytes ? memoryContent(fill.bytes, digest) : fillContent(fill),
-    report: { phase: 'hit', ttl: Math.floor((draft.freshUntil - now) / 1000) },
+    report: {
+      phase: 'hit',
+      ttl: Math.floor((draft.freshUntil - now) / 1000),
+      askedAt: head.requestedAt,
+    },
     selectable: draft.status === 200,
   };
 }

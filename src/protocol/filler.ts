@@ -10,6 +10,7 @@ import { Fill } from '../stashers/fill.ts';
 import type { SpoolFolder } from '../stashers/spool-folder.ts';
 import type { BodyCache } from '../storage/body-cache.ts';
 import { type Arrival, type Ask, headOf, type Supply } from './arrival.ts';
+import type { PurgeTimes } from './purge-times.ts';
 import type { Head, Resource } from './resource.ts';
 import { changesMeaning } from './revalidation.ts';
 
@@ -42,9 +43,11 @@ export function ownedKey({ subject }: Resource, { peer }: Supply): string | unde
 /** Fetches one resource, and keeps what comes if it may be kept; the other half of the pull-through. */
 export class Filler {
   readonly #options: PullThroughOptions;
+  readonly #purges: PurgeTimes;
 
-  constructor(options: PullThroughOptions) {
+  constructor(options: PullThroughOptions, purges: PurgeTimes) {
     this.#options = options;
+    this.#purges = purges;
   }
 
   /**
@@ -63,7 +66,11 @@ export class Filler {
       // Without the client's signal: whoever asked first may leave, the others stay.
       fetched = await supply.fetcher.fetch(
         ask.own ? resource.ownRequest() : resource.request(entry),
-        { key: ownedKey(resource, supply), begun: filling.begun },
+        {
+          key: ownedKey(resource, supply),
+          begun: filling.begun,
+          notBefore: this.#purges.latest(resource.subject),
+        },
       );
     } catch (error) {
       end();

@@ -10,6 +10,8 @@ export interface Forwarding {
   readonly reason: ForwardReason;
   /** What the answer would be kept under, were it whole. Absent: it goes past the cache. */
   readonly key?: string | undefined;
+  /** As in `FetchOptions`. */
+  readonly notBefore?: number | undefined;
   readonly clock: Clock;
 }
 
@@ -17,7 +19,7 @@ export interface Forwarding {
 export async function forward(
   resource: Pick<Resource, 'ownRequest' | 'passed'>,
   supply: Supply,
-  { reason, key, clock }: Forwarding,
+  { reason, key, clock, notBefore }: Forwarding,
 ): Promise<ProtocolResponse> {
   const ban = fetchBan(supply);
   if (ban) throw ban;
@@ -26,7 +28,8 @@ export async function forward(
   const requestedAt = clock.now();
   const { signal, peer } = supply;
   const begun = (): void => peer?.begun();
-  const fetched = await supply.fetcher.fetch(resource.ownRequest(), { signal, key, begun });
+  const options = { signal, key, begun, notBefore };
+  const fetched = await supply.fetcher.fetch(resource.ownRequest(), options);
   const head = headOf(fetched, requestedAt, clock.now());
   const report: CacheReport = {
     phase: reason === 'bypass' || reason === 'method' ? 'bypass' : 'miss',

@@ -60,6 +60,8 @@ export interface CacheReport {
   readonly collapsed?: boolean | undefined;
   /** Seconds of freshness left; negative when stale. Absent: not known. */
   readonly ttl?: number | undefined;
+  /** Milliseconds since the epoch, when an upstream was asked for the answer, or had confirmed it. Absent: not known. */
+  readonly askedAt?: number | undefined;
   /** A word that says more, such as `NETWORK-OFFLINE`. */
   readonly detail?: string | undefined;
 }

@@ -2,17 +2,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { messageOf, ProxyError } from '../errors.ts';
 import type { Entry } from '../manifest/entry.ts';
-import { Beginning, Fills, type Flight, type FlightSubject } from '../stashers/fills.ts';
+import { Beginning, Fills, type Flight } from '../stashers/fills.ts';
 import { abortable } from './abortable.ts';
 import { forwardReason, replayOf, unsharedResponse } from './answers.ts';
 import { type Arrival, type Ask, drop, type Supply } from './arrival.ts';
 import { fillContent } from './contents.ts';
 import { earlyHit } from './early-hit.ts';
 import { Filler, ownedKey, type PullThroughOptions } from './filler.ts';
+import { flightId, idOf } from './flight-id.ts';
 import { forward } from './forward.ts';
 import { fetchBan, isCutOff, mayFetchBehind, notYet, redirectTo } from './instead-of-fetching.ts';
 import { openEntry } from './open-entry.ts';
 import type { CacheReport, ForwardReason, ProtocolResponse } from './protocol.ts';
+import { PurgeTimes } from './purge-times.ts';
 import type { Resource } from './resource.ts';
 
 /** A stale answer that stood in for a failed upstream does so for this long without anyone waiting for the next failure. */
@@ -30,6 +32,7 @@ const MAX_ROUNDS = 3;
 export class PullThrough {
   readonly #options: PullThroughOptions;
   readonly #fills: Fills<Arrival>;
+  readonly #purges = new PurgeTimes();
   readonly #filler: Filler;
   /** Until when (milliseconds since the epoch) a stale answer stands in at once, because the upstream just failed. */
   readonly #failed = new LRUCache<string, number>({ max: MAX_FAILED });
@@ -37,7 +40,7 @@ export class PullThrough {
   constructor(options: PullThroughOptions) {
     this.#options = options;
     this.#fills = new Fills(options.metrics);
-    this.#filler = new Filler(options);
+    this.#filler = new Filler(options, this.#purges);
   }
 
   /** Fetches that others could join now. */
@@ -52,6 +55,7 @@ export class PullThrough {
 
   /** From now on nobody joins a fetch that began before and that fits; its clients still get their body. */
   forget(fits: (subject: Resource['subject']) => boolean): void {
+    this.#purges.note(fits, this.#options.clock.monotonic());
     this.#fills.forget(fits);
   }
 
@@ -139,12 +143,14 @@ export class PullThrough {
 
   /** As `forward`, with this node's clock. */
   async forward(
-    resource: Pick<Resource, 'ownRequest' | 'passed'>,
+    resource: Pick<Resource, 'subject' | 'ownRequest' | 'passed'>,
     supply: Supply,
     reason: ForwardReason,
     key?: string | undefined,
   ): Promise<ProtocolResponse> {
-    return await forward(resource, supply, { reason, key, clock: this.#options.clock });
+    const { clock } = this.#options;
+    const notBefore = key === undefined ? undefined : this.#purges.latest(resource.subject);
+    return await forward(resource, supply, { reason, key, clock, notBefore });
   }
 
   async #hit(
@@ -157,13 +163,14 @@ export class PullThrough {
     const content = await openEntry(entry, supply, this.#options);
     if (!content) return undefined;
     const now = this.#options.clock.now();
+    const ttl = Math.floor((entry.freshUntil - now) / 1000);
     if (phase === 'stale')
       this.#options.metrics.count('stale_served_total', extra.forward ? 'error' : 'refreshing');
     return {
       status: entry.status,
       headers: resource.served(entry, now),
       content,
-      report: { phase, ttl: Math.floor((entry.freshUntil - now) / 1000), ...extra },
+      report: { phase, ttl, askedAt: entry.policy.receivedAt, ...extra },
       selectable: entry.status === 200,
       replay: phase === 'hit' ? replayOf(entry, resource.repeatableUntil(entry)) : undefined,
     };
@@ -240,6 +247,7 @@ export class PullThrough {
             forwardStatus: arrival.head.status,
             stored: arrival.kept,
             collapsed,
+            askedAt: arrival.head.requestedAt,
           },
           selectable: arrival.head.status === 200,
         };
@@ -289,12 +297,4 @@ export class PullThrough {
     // The entry was confirmed or is stale, but its body is gone: only a whole answer helps.
     return await this.#fetchAlone(resource, supply, { ...ask, entry: undefined });
   }
-}
-
-function flightId(resource: Resource, vary: readonly string[]): string {
-  return `${idOf(resource.subject)}\n${resource.variant(vary)}`;
-}
-
-function idOf({ namespace, rule, key }: FlightSubject): string {
-  return `${namespace}\n${rule}\n${key}`;
 }
