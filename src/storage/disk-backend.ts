@@ -24,7 +24,7 @@ import type { Digest } from './digest.ts';
 import { DiskUpkeep } from './disk-upkeep.ts';
 import type { Durability } from './durability.ts';
 import type { Pins } from './eviction.ts';
-import { EvictionLedger, type EvictionLedgerOptions } from './eviction-ledger.ts';
+import { EvictionLedger } from './eviction-ledger.ts';
 import { EvictionReaders } from './eviction-readers.ts';
 import { FreeSpace } from './free-space.ts';
 import { bytesOfIncoming } from './incoming-bytes.ts';
@@ -93,10 +93,12 @@ export class DiskBackend implements Backend, Recoverer, Scrubbable {
     if (options.durability === 'os') this.#database.relax(this.name);
     const { limits } = options;
     if (limits === undefined) return;
-    const remove: EvictionLedgerOptions['remove'] = async (digest, mayGo) =>
-      // Who holds it may be waiting for this very eviction.
-      !this.#lock.isHeld(digest) && (await this.delete(digest, { unless: async () => !mayGo() }));
-    const records = new EvictionLedger({ ...options, readers: this.#readers, remove });
+    const records: EvictionLedger = new EvictionLedger({
+      ...options,
+      readers: this.#readers,
+      remove: async (candidate) =>
+        await this.#upkeep.evict(candidate, () => records.isIdle(candidate)),
+    });
     this.#quota = new Quota({ ...options, limits, records });
   }
 

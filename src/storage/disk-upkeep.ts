@@ -14,6 +14,7 @@ import type { KeyedLock } from './keyed-lock.ts';
 import type { BlobRow, NodeDatabase } from './node-database.ts';
 import { QuarantineFolder } from './quarantine-folder.ts';
 import { scrubBody } from './scrub-body.ts';
+import type { Candidate } from './sieve.ts';
 import { UnsyncedBodies } from './unsynced-bodies.ts';
 import { type BlockSource, checkSignal } from './verified-body.ts';
 
@@ -105,6 +106,20 @@ export class DiskUpkeep {
       }
       await database.put(name, { ...found, modifiedAt: clock.now() });
       return false;
+    });
+  }
+
+  /** Removes what is to be evicted if `isIdle` still says so. False: it stays, since it is in use or was put again. */
+  async evict(candidate: Candidate, isIdle: () => boolean): Promise<boolean> {
+    const { name, cache, database, folder, lock } = this.#options;
+    const { digest, place } = candidate;
+    // Who holds it may be waiting for this very eviction.
+    if (lock.isHeld(digest)) return false;
+    return await lock.run(digest, async () => {
+      if (!isIdle() || !(await database.evict(name, candidate))) return false;
+      cache?.delete(digest);
+      if (place === 0) await folder.remove(digest);
+      return true;
     });
   }
 

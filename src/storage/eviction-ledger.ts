@@ -14,8 +14,11 @@ export interface EvictionLedgerOptions {
   readonly cache?: BodyCache | undefined;
   /** Absent: who reads need not be known, since the store lets readers finish. */
   readonly readers?: EvictionReaders | undefined;
-  /** Removes row and body if `mayGo` still says so when nobody else can change them; false: it stays. */
-  remove(digest: Digest, mayGo: () => boolean): Promise<boolean>;
+  /**
+   * Removes row and body if `mayGo` still says so when nobody else can change them; false: it stays. `mayGo` reads the row anew;
+   * who drops it by `NodeDatabase.evict` needs only `isIdle`.
+   */
+  remove(candidate: Candidate, mayGo: () => boolean): Promise<boolean>;
 }
 
 /**
@@ -57,6 +60,11 @@ export class EvictionLedger implements SieveRecords {
     return this.#options.readers?.isRead(digest) === true;
   }
 
+  /** Whether nobody reads it now or did since the hand last came by. */
+  isIdle(candidate: Candidate): boolean {
+    return !this.isVisited(candidate) && !this.isRead(candidate.digest);
+  }
+
   async passed(visited: readonly Candidate[], last: Candidate): Promise<void> {
     const { cache, database, name } = this.#options;
     const digests = visited.map(({ digest }) => digest);
@@ -68,9 +76,10 @@ export class EvictionLedger implements SieveRecords {
   async remove(candidate: Candidate): Promise<boolean> {
     const { database, name } = this.#options;
     const { digest, modifiedAt } = candidate;
-    return await this.#options.remove(digest, () => {
+    const mayGo = (): boolean => {
       const now = database.ages.find(name, digest);
-      return now?.modifiedAt === modifiedAt && !this.isVisited(now) && !this.isRead(digest);
-    });
+      return now?.modifiedAt === modifiedAt && this.isIdle(now);
+    };
+    return await this.#options.remove(candidate, mayGo);
   }
 }

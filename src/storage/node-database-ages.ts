@@ -8,6 +8,7 @@ interface AgeRow {
   readonly size: number;
   readonly modified_at: number;
   readonly visited: number;
+  readonly place: number;
 }
 
 interface StoreRow {
@@ -27,6 +28,7 @@ export class BlobAges {
   readonly #page;
   readonly #row;
   readonly #newest;
+  readonly #totals = new Map<string, Totals>();
 
   /** `read` runs a read and translates its errors; what it cannot give is absent. */
   constructor(reader: SqliteDatabase, read: <T>(read: () => T) => T | undefined) {
@@ -35,11 +37,11 @@ export class BlobAges {
       'SELECT bytes, entries, hand_at, hand_digest FROM blob_stores WHERE backend = ?',
     );
     this.#page = reader.prepare<[string, number, Buffer, number], AgeRow>(
-      `SELECT digest, size, modified_at, visited FROM blobs
+      `SELECT digest, size, modified_at, visited, place FROM blobs
        WHERE backend = ? AND place >= 0 AND (modified_at, digest) > (?, ?) ORDER BY modified_at, digest LIMIT ?`,
     );
     this.#row = reader.prepare<[string, Buffer], AgeRow>(
-      'SELECT digest, size, modified_at, visited FROM blobs WHERE backend = ? AND digest = ? AND place >= 0',
+      'SELECT digest, size, modified_at, visited, place FROM blobs WHERE backend = ? AND digest = ? AND place >= 0',
     );
     this.#newest = reader
       .prepare<[string], number>(
@@ -48,10 +50,20 @@ export class BlobAges {
       .pluck();
   }
 
-  /** What a backend holds. */
+  /** What a backend holds. Read once between two writes. */
   totals(backend: string): Totals {
+    const known = this.#totals.get(backend);
+    if (known !== undefined) return known;
     const row = this.#read(() => this.#store.get(backend));
-    return { bytes: row?.bytes ?? 0, entries: row?.entries ?? 0 };
+    if (row === undefined) return { bytes: 0, entries: 0 };
+    const totals = { bytes: row.bytes, entries: row.entries };
+    this.#totals.set(backend, totals);
+    return totals;
+  }
+
+  /** Something of a backend was written. */
+  written(backend: string): void {
+    this.#totals.delete(backend);
   }
 
   /** When the last blob came, in milliseconds since the epoch. Absent: there is none. */
@@ -84,5 +96,6 @@ function toCandidate(row: AgeRow): Candidate {
     size: row.size,
     modifiedAt: row.modified_at,
     visited: row.visited !== 0,
+    place: row.place,
   };
 }

@@ -82,6 +82,8 @@ export interface BlobDrop {
   readonly digest: string;
   /** Only if the row still has this time. Absent: in any case. */
   readonly ifModifiedAt?: number | undefined;
+  /** True: only if no use of it was written since the hand of eviction last came by. Absent: in any case. */
+  readonly ifUnused?: boolean | undefined;
 }
 
 /** Blobs that were read at a time. */

@@ -24,9 +24,9 @@ const BUSY_TIMEOUT_MS = 5000;
 export function createNodeWriter(
   database: SqliteDatabase,
 ): (batch: readonly NodeWrite[]) => WriterResult<boolean>[] {
-  const find = database.prepare<[string, Buffer], { place: number; modified_at: number }>(
-    'SELECT place, modified_at FROM blobs WHERE backend = ? AND digest = ?',
-  );
+  const find = database
+    .prepare<[string, Buffer], number>('SELECT place FROM blobs WHERE backend = ? AND digest = ?')
+    .pluck();
   const addBody = database.prepare('INSERT INTO small_bodies (body) VALUES (?)');
   const changeBody = database.prepare('UPDATE small_bodies SET body = ? WHERE id = ?');
   const dropBody = database.prepare('DELETE FROM small_bodies WHERE id = ?');
@@ -35,7 +35,12 @@ export function createNodeWriter(
      ON CONFLICT (backend, digest) DO UPDATE SET size = excluded.size, blocks = excluded.blocks, place = excluded.place,
        modified_at = excluded.modified_at, last_used = excluded.last_used, visited = 0`,
   );
-  const dropRow = database.prepare('DELETE FROM blobs WHERE backend = ? AND digest = ?');
+  const dropRow = database
+    .prepare<[string, Buffer, number | null, number], number>(
+      `DELETE FROM blobs WHERE backend = ? AND digest = ? AND modified_at = ifnull(?, modified_at) AND visited <= ?
+       RETURNING place`,
+    )
+    .pluck();
   const useRow = database.prepare(
     'UPDATE blobs SET last_used = ?, visited = 1 WHERE backend = ? AND digest = ?',
   );
@@ -59,18 +64,18 @@ export function createNodeWriter(
   };
   const put = (write: BlobPut): boolean => {
     const digest = Buffer.from(write.digest, 'hex');
-    const place = placeOf(write, find.get(write.backend, digest)?.place);
+    const place = placeOf(write, find.get(write.backend, digest));
     const { backend, size, blocks, modifiedAt } = write;
     putRow.run(backend, digest, size, blocks, place, modifiedAt, modifiedAt);
     return true;
   };
   const drop = (write: BlobDrop): boolean => {
     const digest = Buffer.from(write.digest, 'hex');
-    const found = find.get(write.backend, digest);
-    if (found === undefined) return false;
-    if (write.ifModifiedAt !== undefined && write.ifModifiedAt !== found.modified_at) return false;
-    if (found.place > 0) dropBody.run(found.place);
-    return dropRow.run(write.backend, digest).changes > 0;
+    const { backend, ifModifiedAt = null, ifUnused } = write;
+    const place = dropRow.get(backend, digest, ifModifiedAt, ifUnused ? 0 : 1);
+    if (place === undefined) return false;
+    if (place > 0) dropBody.run(place);
+    return true;
   };
   const use = (write: BlobsUsed): boolean => {
     for (const digest of write.digests)

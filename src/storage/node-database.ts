@@ -1,26 +1,16 @@
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname } from 'node:path';
 import type { CallOptions } from '../body.ts';
 import type { Clock } from '../clock.ts';
 import type { ServiceKey } from '../component.ts';
 import { messageOf, ProxyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import { migrate } from '../sqlite/migrations.ts';
 import { isDamaged, openDatabase, type SqliteDatabase } from '../sqlite/open-database.ts';
 import { workerEntry } from '../sqlite/worker-entry.ts';
 import { WriterThread } from '../sqlite/writer-thread.ts';
 import type { Stat } from './backend.ts';
 import { type Digest, digestBytes, digestFromBytes, impliedBlocks } from './digest.ts';
 import { BlobAges } from './node-database-ages.ts';
-import { type NodeWrite, STORAGE_MIGRATIONS, STORAGE_SCHEMA } from './node-database-schema.ts';
+import { markDamaged, prepareFile, replaceDamaged } from './node-database-file.ts';
+import type { NodeWrite } from './node-database-schema.ts';
 import { BlobUses } from './node-database-uses.ts';
 import { checkSignal } from './verified-body.ts';
 
@@ -67,8 +57,6 @@ interface Row {
 
 /** Rows read at a time. */
 const PAGE = 500;
-const FILE_MODE = 0o640;
-const FOLDER_MODE = 0o750;
 
 /**
  * What only this node knows: which blobs its backends keep, and the small bodies themselves. Never replicated, may be lost
@@ -124,13 +112,10 @@ export class NodeDatabase implements AsyncDisposable {
   static async open(options: NodeDatabaseOptions): Promise<NodeDatabase> {
     const { path } = options;
     try {
-      mkdirSync(dirname(path), { recursive: true, mode: FOLDER_MODE });
-      if (existsSync(markerOf(path))) putAside(options, 'it was found damaged while in use');
-      return new NodeDatabase(options, prepare(path));
+      return new NodeDatabase(options, prepareFile(options));
     } catch (error) {
       if (!isDamaged(error)) throw failed('open', path, error);
-      putAside(options, messageOf(error));
-      return new NodeDatabase(options, prepare(path));
+      return new NodeDatabase(options, replaceDamaged(options, messageOf(error)));
     }
   }
 
@@ -191,6 +176,17 @@ export class NodeDatabase implements AsyncDisposable {
     return await this.#write({ op: 'drop', backend, digest, ifModifiedAt });
   }
 
+  /** Drops a blob that eviction looked at. False: it was put again since, or a use of it was written. */
+  async evict(backend: string, { digest, modifiedAt }: Stat): Promise<boolean> {
+    return await this.#write({
+      op: 'drop',
+      backend,
+      digest,
+      ifModifiedAt: modifiedAt,
+      ifUnused: true,
+    });
+  }
+
   /** Notes that a blob was read; written now and then, never waited for, lost with the process. */
   used(backend: string, digest: Digest): void {
     this.#uses.add(backend, digest);
@@ -227,6 +223,8 @@ export class NodeDatabase implements AsyncDisposable {
     } catch (error) {
       this.#mark(error);
       throw failed('write', this.path, error);
+    } finally {
+      this.ages.written(write.backend);
     }
   }
 
@@ -248,37 +246,8 @@ export class NodeDatabase implements AsyncDisposable {
       { path: this.path, reason: messageOf(error) },
       'node database is damaged; the next start replaces it',
     );
-    try {
-      writeFileSync(markerOf(this.path), '');
-    } catch {
-      // Without the mark the next start uses the file as far as it goes.
-    }
+    markDamaged(this.path);
   }
-}
-
-function prepare(path: string): boolean {
-  const isNew = !existsSync(path);
-  closeSync(openSync(path, 'a', FILE_MODE));
-  const database = openDatabase(path);
-  try {
-    migrate(database, STORAGE_SCHEMA, STORAGE_MIGRATIONS);
-    return isNew;
-  } finally {
-    database.close();
-  }
-}
-
-function putAside({ path, log, clock }: NodeDatabaseOptions, reason: string): void {
-  const aside = `${path}.damaged-${clock.now()}`;
-  for (const suffix of ['', '-wal', '-shm']) {
-    if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
-  }
-  rmSync(markerOf(path), { force: true });
-  log.error({ path, aside, reason }, 'node database is damaged: put aside, a new one is made');
-}
-
-function markerOf(path: string): string {
-  return `${path}.is-damaged`;
 }
 
 function toBlob(row: Row): BlobRow {

@@ -2,7 +2,7 @@ import type { CallOptions } from '../body.ts';
 import type { Incoming, Stat } from './backend.ts';
 import type { Digest } from './digest.ts';
 import { ENTRY_BYTES } from './eviction.ts';
-import { EvictionLedger } from './eviction-ledger.ts';
+import { EvictionLedger, type EvictionLedgerOptions } from './eviction-ledger.ts';
 import { EvictionReaders } from './eviction-readers.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import { Quota } from './quota.ts';
@@ -34,7 +34,7 @@ export class S3Quota implements AsyncDisposable {
     const { backend } = options;
     this.#options = options;
     if (backend.quota === undefined) return;
-    const remove = async (digest: Digest, mayGo: () => boolean): Promise<boolean> =>
+    const remove: EvictionLedgerOptions['remove'] = async ({ digest }, mayGo) =>
       // Who holds it may be waiting for this very eviction.
       !this.#lock.isHeld(digest) && (await this.#remove(digest, mayGo));
     const records = new EvictionLedger({ ...backend, readers: this.#readers, remove });

@@ -11,6 +11,8 @@ export interface Totals {
 export interface Candidate extends Stat {
   /** Whether it was asked for since the hand last came by, as far as its record says. */
   readonly visited: boolean;
+  /** Where its backend keeps it, as its record says. Absent: it does not say. */
+  readonly place?: number | undefined;
 }
 
 /**

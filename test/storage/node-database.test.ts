@@ -79,6 +79,27 @@ describe('NodeDatabase', () => {
     expect(countOf(database, 'small_bodies')).to.equal(0);
   });
 
+  it('evicts what was not put again or used since it was looked at, and knows at once what is left', async () => {
+    await using folder = await tempFolder();
+    const first = await openIn(folder.path);
+    const [kept, gone] = [recordOf(seededBytes(1000, 1)), recordOf(seededBytes(700, 2))];
+    for (const record of [kept, gone]) await first.put('local', record);
+    expect(first.ages.totals('local')).to.deep.equal({ bytes: 1700, entries: 2 });
+    first.used('local', kept.digest);
+    await first[Symbol.asyncDispose]();
+
+    await using database = await openIn(folder.path);
+    expect(await database.evict('local', kept)).to.equal(false);
+    expect(await database.evict('local', { ...gone, modifiedAt: 1 })).to.equal(false);
+    expect(database.ages.totals('local')).to.deep.equal({ bytes: 1700, entries: 2 });
+    expect(await database.evict('local', gone)).to.equal(true);
+    expect(database.ages.totals('local')).to.deep.equal({ bytes: 1000, entries: 1 });
+    expect([countOf(database, 'blobs'), countOf(database, 'small_bodies')]).to.deep.equal([1, 1]);
+    await database.passed('local', [kept.digest], kept);
+    expect(await database.evict('local', kept)).to.equal(true);
+    expect(database.ages.totals('local')).to.deep.equal({ bytes: 0, entries: 0 });
+  });
+
   it('waits for another writer of the file instead of failing', async () => {
     await using folder = await tempFolder();
     await using database = await openIn(folder.path);
