@@ -14,6 +14,7 @@ import { hit100m } from './hit-100m.ts';
 import { hitRatio } from './hit-ratio.ts';
 import { memory } from './memory.ts';
 import { s3Hit } from './s3-hit.ts';
+import { smallBodies } from './small-bodies.ts';
 import { startup } from './startup.ts';
 import { type Bench, toTable } from './support/bench.ts';
 import { describeMachine, machineLine } from './support/machine.ts';
@@ -33,6 +34,7 @@ const BENCHES: readonly Bench[] = [
   goHits,
   tiered,
   s3Hit,
+  smallBodies,
   hitRatio,
   eviction,
 ];

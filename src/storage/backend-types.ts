@@ -55,7 +55,7 @@ const diskOptions: z.ZodType<DiskOptions> = z
   .refine(watersAreInOrder, WATERS_IN_ORDER)
   .refine(({ durability, verify }) => durability === 'full' || verify, {
     path: ['verify'],
-    message: 'false needs durability: full: after a power cut only digests tell a damaged body',
+    message: 'expected true with durability: os: only digests tell what a power cut damaged',
   });
 
 const memoryOptions: z.ZodType<MemoryOptions> = z

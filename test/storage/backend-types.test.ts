@@ -27,7 +27,7 @@ describe('backend types', () => {
     ['disk', { maxBytes: 'much' }, /20GiB/],
     ['disk', { highWater: '90%', lowWater: '90%' }, /lowWater must be less/],
     ['disk', { durability: 'none' }, /full.*os/],
-    ['disk', { durability: 'os', verify: false }, /needs durability: full/],
+    ['disk', { durability: 'os', verify: false }, /expected true with durability: os/],
     ['memory', { durability: 'os' }, /durability/],
     ['s3', { bucket: 'b', durability: 'os' }, /durability/],
     ['tiered', { near: 'a', far: 'b', durability: 'os' }, /durability/],
