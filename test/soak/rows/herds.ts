@@ -16,7 +16,7 @@ export const rows: readonly SoakRow[] = [
   {
     id: 'F-81',
     title: '1,000 clients of one cold key cost one request, whether the origin is fast or slow',
-    quick: 2,
+    quick: 1,
     full: 20,
     run: async (run) => {
       await using site = await SoakSite.start({ seed: run.seed });
@@ -35,7 +35,7 @@ export const rows: readonly SoakRow[] = [
   {
     id: 'F-83',
     title: 'when the client that began a fetch leaves half-way, the others get the whole of it',
-    quick: 20,
+    quick: 12,
     full: 100,
     run: async (run) => {
       await using site = await SoakSite.start({ seed: run.seed });
@@ -67,7 +67,7 @@ export const rows: readonly SoakRow[] = [
   {
     id: 'F-84',
     title: 'when a shared fetch fails half-way, nobody takes the half for the whole',
-    quick: 20,
+    quick: 12,
     full: 1_000,
     run: async (run) => {
       await using site = await SoakSite.start({ seed: run.seed });

@@ -3,7 +3,7 @@ import type { SoakResult, SoakRow, SoakRun } from '../soak-row.ts';
 import { pause, SoakSite } from '../soak-site.ts';
 import { alsoTry, tryCases } from '../try-cases.ts';
 
-const CASES = 200;
+const CASES = 100;
 const FULL = 2_000;
 const LANES = 4;
 /** Sizes at which no two bodies look alike, kept in the database and in files. */

@@ -24,7 +24,7 @@ export const rows: readonly SoakRow[] = [
   {
     id: 'F-03',
     title: 'killed at any moment under 50 clients, a node comes back whole within 5 s',
-    quick: 20,
+    quick: 12,
     full: MANY_ROUNDS,
     quickMs: 180_000,
     run: async (run) => {
