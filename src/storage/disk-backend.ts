@@ -21,6 +21,7 @@ import type {
 import { BlobFolder } from './blob-folder.ts';
 import type { BodyCache } from './body-cache.ts';
 import type { Digest } from './digest.ts';
+import { DiskNotes } from './disk-notes.ts';
 import { DiskUpkeep } from './disk-upkeep.ts';
 import type { Durability } from './durability.ts';
 import type { Pins } from './eviction.ts';
@@ -67,6 +68,7 @@ const YIELD_BYTES = 64 * 1024 * 1024;
 /** Bodies in a folder of this machine, small ones in the node-local database. A body is on disk before its row. */
 export class DiskBackend implements Backend, Recoverer, Scrubbable {
   readonly name: string;
+  readonly notes: DiskNotes;
   readonly #folder: BlobFolder;
   readonly #options: DiskBackendOptions;
   readonly #database: NodeDatabase;
@@ -86,6 +88,7 @@ export class DiskBackend implements Backend, Recoverer, Scrubbable {
     this.#database = options.database;
     this.#smallBody = options.smallBody ?? SMALL_BODY;
     this.#folder = new BlobFolder(options.root, options.durability);
+    this.notes = new DiskNotes(this.#folder);
     this.#space = new FreeSpace(options.root, options.keepFree, options.clock);
     this.#gate = new StoreGate(options.clock);
     const parts = { folder: this.#folder, lock: this.#lock, readers: this.#readers };

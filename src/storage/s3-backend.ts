@@ -22,6 +22,7 @@ import { S3BlockDigests } from './s3-block-digests.ts';
 import { S3Connection } from './s3-connection.ts';
 import { S3Health } from './s3-health.ts';
 import { S3Keys } from './s3-keys.ts';
+import { S3Notes } from './s3-notes.ts';
 import { S3Objects } from './s3-objects.ts';
 import { S3Publisher } from './s3-publisher.ts';
 import { S3Quota } from './s3-quota.ts';
@@ -47,6 +48,7 @@ export class S3Backend implements Backend, Recoverer, Scrubbable, Shared, Evicti
   readonly #upkeep: S3Upkeep;
   readonly #ahead: ReadAhead;
   readonly #quota: S3Quota;
+  #notes: S3Notes | undefined;
 
   constructor(options: S3BackendOptions) {
     this.name = options.name;
@@ -188,8 +190,15 @@ export class S3Backend implements Backend, Recoverer, Scrubbable, Shared, Evicti
     return await this.#health.look();
   }
 
+  /** Asked for by few: the connection is made then. */
+  get notes(): S3Notes {
+    this.#notes ??= new S3Notes(this.#options, this.#options.clock, this.#keys.notes);
+    return this.#notes;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#quota[Symbol.asyncDispose]();
+    this.#notes?.[Symbol.dispose]();
     this.#connection.destroy();
   }
 

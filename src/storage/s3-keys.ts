@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { processIdentity } from '../process-identity.ts';
 import { type Digest, isDigest } from './digest.ts';
+import { NOTES_PLACE } from './notes.ts';
 
 /** What a key below `staging/` tells of who made it. */
 export interface S3Staging {
@@ -18,7 +19,7 @@ const STAGING =
 /**
  * Names of objects in a bucket; no key is a folder of another, so that stores on a file system take them.
  * `<prefix>sha256/<two>/<digest>` holds a body, `….blocks` beside it its block digests, `<prefix>staging/…` uploads under way,
- * `<prefix>quarantine/<node>/<digest>` what that node found damaged.
+ * `<prefix>quarantine/<node>/<digest>` what that node found damaged, `<prefix>rows/<node>/…` its notes.
  */
 export class S3Keys {
   /** This node's name. */
@@ -40,6 +41,11 @@ export class S3Keys {
   /** What uploads of all nodes begin with. */
   get staging(): string {
     return `${this.#prefix}staging/`;
+  }
+
+  /** What notes of all nodes begin with. */
+  get notes(): string {
+    return `${this.#prefix}${NOTES_PLACE}/`;
   }
 
   /** What health writes, to see whether it may. */

@@ -18,7 +18,7 @@ export async function listUploads({ server, options, others }: Storage): Promise
   try {
     const open = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
     const all = await client.send(new ListObjectsV2Command({ Bucket: bucket }));
-    const staged = (all.Contents ?? []).filter(({ Key = '' }) => !Key.startsWith('sha256/'));
+    const staged = (all.Contents ?? []).filter(({ Key = '' }) => !/^(sha256|rows)\//.test(Key));
     return [...(open.Uploads ?? []), ...staged].map(({ Key = '' }) => Key);
   } finally {
     client.destroy();

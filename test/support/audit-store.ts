@@ -11,6 +11,7 @@ import {
   isDigest,
   parseDigest,
 } from '../../src/storage/digest.ts';
+import { isNoteName, isNoteOwner, NOTES_PLACE } from '../../src/storage/notes.ts';
 import { UNSYNCED_NOTE } from '../../src/storage/unsynced-bodies.ts';
 
 /** Bodies found whole, by digest, with their size. */
@@ -78,6 +79,7 @@ export async function blobFiles(folder: string, problems: string[]): Promise<str
     const [prefix = '', name = '', ...rest] = path.split('/');
     if (path === UNSYNCED_NOTE) continue;
     if (prefix === 'tmp' || (prefix === 'quarantine' && isDigest(name))) continue;
+    if (prefix === NOTES_PLACE && isNoteOwner(name) && isNoteName(rest.join('/'))) continue;
     if (isDigest(name) && name.startsWith(prefix) && prefix.length === 2 && rest.length === 0) {
       digests.push(name);
     } else problems.push(`${join(folder, path)} is no blob`);
