@@ -4,6 +4,7 @@ import type { Clock } from './clock.ts';
 import type { ComponentType, ServiceKey } from './component.ts';
 import { ComponentRegistry } from './component-registry.ts';
 import type { Config } from './config/config.ts';
+import { storagesOf } from './configured-storages.ts';
 import { START_DEMO, type StartDemo } from './demo-fetcher-type.ts';
 import { FETCH_LIMIT, FetchLimit } from './fetchers/fetch-limit.ts';
 import { HashThread } from './gomod/hash-thread.ts';
@@ -16,6 +17,7 @@ import { HASH_THREAD } from './protocol/go-protocol-type.ts';
 import { PURGER } from './protocol/protocol-types.ts';
 import { PullThrough } from './protocol/pull-through.ts';
 import { Purger } from './protocol/purger.ts';
+import { RowNotes } from './row-notes.ts';
 import { bodyRelay } from './stashers/body-relay.ts';
 import { SpoolFolder } from './stashers/spool-folder.ts';
 import { MANIFEST } from './stashers/stasher-types.ts';
@@ -49,6 +51,7 @@ export function createContainer(options: ContainerOptions): Container {
     fetcherModule,
     protocolModule,
     componentModule(options),
+    notesModule,
     ...options.plugins,
   );
   return container;
@@ -80,7 +83,7 @@ const manifestModule = new ContainerModule(({ bind }) => {
   bind(TOKENS.Manifest).toResolvedValue(
     async (config, identity, clock, log, metrics) =>
       await openManifest({
-        path: resolve(identity.dataDir, config.manifest.path),
+        path: manifestPath(config, identity),
         nodeDatabasePath: nodeDatabasePath(identity),
         lock: config.manifest.lock.type,
         acquireTimeoutMs: config.manifest.lock.acquireMs,
@@ -192,6 +195,23 @@ function componentModule({ types, startDemo }: ContainerOptions): ContainerModul
       ],
     );
   });
+}
+
+const notesModule = new ContainerModule(({ bind }) => {
+  bind(TOKENS.RowNotes).toResolvedValue(
+    (config, identity, manifest, components, clock, log) =>
+      new RowNotes({
+        ...{ config, manifest, clock, log },
+        storage: storagesOf(components),
+        path: manifestPath(config, identity),
+        nodeId: identity.nodeId,
+      }),
+    [TOKENS.Config, TOKENS.Identity, TOKENS.Manifest, TOKENS.Components, TOKENS.Clock, TOKENS.Log],
+  );
+});
+
+function manifestPath({ manifest }: Config, { dataDir }: NodeIdentity): string {
+  return resolve(dataDir, manifest.path);
 }
 
 function nodeDatabasePath({ dataDir }: NodeIdentity): string {

@@ -10,6 +10,7 @@ import type { Metrics } from './metrics.ts';
 import { parseInput } from './operator-input.ts';
 import { type EntryRow, journalInput, lsInput, purgeInput } from './operator-schemas.ts';
 import type { Purger } from './protocol/purger.ts';
+import type { RowNotes } from './row-notes.ts';
 import type { Backend, Getter } from './storage/backend.ts';
 import { isDigest } from './storage/digest.ts';
 import { createStorageHandlers } from './storage-handlers.ts';
@@ -32,8 +33,11 @@ export interface OperatorParts {
   readonly spool: HouseParts['spool'];
   /** Any configured store. Asked for by the commands that move whole stores. */
   readonly storage: HouseParts['storage'];
+  readonly rowNotes: Pick<RowNotes, 'flush'>;
 }
 
+/** Longest that a purge waits to be noted beside the bodies. */
+const NOTED_MS = 2000;
 /** Entries asked for at a time while a whole list is walked. */
 const PAGE = 500;
 
@@ -49,7 +53,10 @@ export function createControlHandlers(
     },
     purge: async (input) => {
       const purge = parseInput(purgeInput, input);
-      return await parts.purger.purge({ ...purge, actor: 'operator' });
+      const purged = await parts.purger.purge({ ...purge, actor: 'operator' });
+      // So that a manifest made anew does not bring back what was said to be gone.
+      await parts.rowNotes.flush(NOTED_MS);
+      return purged;
     },
     counters: () => parts.metrics.snapshot(),
     ...createGoHandlers(parts),

@@ -24,6 +24,8 @@ export interface GcParts {
   readonly manifest: Manifest;
   readonly config: { readonly gc: Omit<Config['gc'], 'periodMs'> };
   readonly clock: Clock;
+  /** Asked before bodies without an entry go; true: they stay. Absent: they go. */
+  readonly sparesOrphans?: (() => Promise<boolean>) | undefined;
 }
 
 /** How it is cleaned up. */
@@ -125,6 +127,7 @@ async function* removeOrphans(of: Of): AsyncGenerator<GcRow | GcProgress> {
   const { storage, backend, parts, options } = of;
   const { manifest, config, clock } = parts;
   const { signal, dryRun } = options;
+  if (await parts.sparesOrphans?.()) return;
   const before = clock.now() - config.gc.orphanGraceMs;
   let seen = 0;
   for await (const { digest, size, modifiedAt } of ownBodies(backend, { signal })) {

@@ -71,6 +71,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   stack.defer(() => folder.close());
   stack.use(container.get(TOKENS.HashThread));
   const components = stack.use(await container.getAsync(TOKENS.Components));
+  const rowNotes = stack.use(await container.getAsync(TOKENS.RowNotes));
   const pullThrough = await container.getAsync(TOKENS.PullThrough);
   const purger = await container.getAsync(TOKENS.Purger);
   const metrics = container.get(TOKENS.Metrics);
@@ -123,6 +124,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
         build: async ({ name }) => ruleNamed(rules, name),
         spool: folder,
         storage: storagesOf(components),
+        rowNotes,
       }),
       log,
     }),
@@ -137,6 +139,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   void nodes?.start();
 
   void tellProblems(checks, log);
+  rowNotes.start();
   const keeping = new AbortController();
   const kept = keepUp({
     spool: folder,
@@ -148,6 +151,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
     metrics,
     nodeId: identity.nodeId,
     dataDir: identity.dataDir,
+    sparesOrphans: async () => await rowNotes.hasOthers(),
     build: async ({ name }) => ruleNamed(rules, name),
     signal: keeping.signal,
   });

@@ -9,6 +9,7 @@ import type { HouseParts } from './house-parts.ts';
 import type { ControlHandler } from './http/control-socket.ts';
 import type { Logger } from './log.ts';
 import { openDataFolder } from './node-identity.ts';
+import type { RowNotes } from './row-notes.ts';
 import { type BuiltRule, buildRules } from './rule-set.ts';
 import type { Stasher } from './stashers/stasher.ts';
 import type { Backend } from './storage/backend.ts';
@@ -20,6 +21,7 @@ export interface OfflineNode extends AsyncDisposable {
   readonly handlers: Readonly<Record<string, ControlHandler>>;
   /** For work that is none of a running node's. */
   readonly house: HouseParts & RepairParts;
+  readonly rowNotes: RowNotes;
 }
 
 export interface OfflineOptions {
@@ -43,6 +45,7 @@ export async function openOfflineNode(options: OfflineOptions): Promise<OfflineN
   stack.defer(() => folder.close());
   stack.use(container.get(TOKENS.HashThread));
   const components = stack.use(await container.getAsync(TOKENS.Components));
+  const rowNotes = stack.use(await container.getAsync(TOKENS.RowNotes));
   const purger = await container.getAsync(TOKENS.Purger);
   // Only once a command looks at bodies: a purge works also while a store is out of reach.
   const backends = async (): Promise<readonly (readonly [string, Backend])[]> => {
@@ -80,10 +83,16 @@ export async function openOfflineNode(options: OfflineOptions): Promise<OfflineN
     build,
     spool: folder,
     storage: storagesOf(components),
+    rowNotes,
   };
   const handlers = createControlHandlers(parts);
   const rest = stack.move();
-  return { handlers, house: parts, [Symbol.asyncDispose]: async () => await rest.disposeAsync() };
+  return {
+    handlers,
+    house: parts,
+    rowNotes,
+    [Symbol.asyncDispose]: async () => await rest.disposeAsync(),
+  };
 }
 
 async function noDemo(): Promise<URL> {

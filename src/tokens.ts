@@ -11,6 +11,7 @@ import type { Metrics } from './metrics.ts';
 import type { NodeIdentity } from './node-identity.ts';
 import type { PullThrough } from './protocol/pull-through.ts';
 import type { Purger } from './protocol/purger.ts';
+import type { RowNotes } from './row-notes.ts';
 import type { SpoolFolder } from './stashers/spool-folder.ts';
 import type { BodyCache } from './storage/body-cache.ts';
 import type { NodeDatabase } from './storage/node-database.ts';
@@ -36,6 +37,7 @@ export const TOKENS: {
   readonly ComponentType: ServiceIdentifier<ComponentType>;
   readonly ComponentTypes: ServiceIdentifier<readonly ComponentType[]>;
   readonly Components: ServiceIdentifier<ComponentRegistry>;
+  readonly RowNotes: ServiceIdentifier<RowNotes>;
 } = {
   Config: Symbol('Config'),
   Identity: Symbol('Identity'),
@@ -53,4 +55,5 @@ export const TOKENS: {
   ComponentType: Symbol.for('caje.ComponentType'),
   ComponentTypes: Symbol('ComponentTypes'),
   Components: Symbol('Components'),
+  RowNotes: Symbol('RowNotes'),
 };

@@ -15,6 +15,7 @@ import { addLsCommand } from './ls-command.ts';
 import { addMigrateCommand } from './migrate-command.ts';
 import { addPopulateCommand } from './populate-command.ts';
 import { addPurgeCommand } from './purge-command.ts';
+import { addReindexCommand } from './reindex-command.ts';
 import { addRestoreCommand } from './restore-command.ts';
 import { addServeCommand } from './serve-command.ts';
 import { addSlowServerCommand } from './slow-server-command.ts';
@@ -54,6 +55,7 @@ for (const add of [
   addCopyCommand,
   addBackupCommand,
   addRestoreCommand,
+  addReindexCommand,
   addMigrateCommand,
   addCountersCommand,
   addSlowServerCommand,

@@ -17,7 +17,8 @@ import {
 import { type RouteFound, servedCacheControl, upstreamPath } from './route-table.ts';
 
 /** Milliseconds since the epoch that never come: 9999-12-31. */
-const FOREVER = 253_402_300_799_000;
+/** `freshUntil` of what never changes: the end of the year 9999. Milliseconds since the epoch. */
+export const FOREVER = 253_402_300_799_000;
 
 /** Fields of an upstream's answer that say something about the bytes; the rest is the upstream's own business. */
 const KEPT_FIELDS = [

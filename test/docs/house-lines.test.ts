@@ -1,11 +1,13 @@
 import { expect } from 'chai';
 import { bodyRow } from '../../src/house-schemas.ts';
+import { reindexRow } from '../../src/reindex-schemas.ts';
 import { tarRow } from '../../src/tar-schemas.ts';
 import { blocksOf, document } from './documents.ts';
 
-describe('the lines of copy, backup, restore and tar files in docs/cli.md', () => {
+describe('the lines of copy, backup, restore, reindex and tar files in docs/cli.md', () => {
   for (const [shape, schema] of [
     ['copy', bodyRow],
+    ['reindex', reindexRow],
     ['tar', tarRow],
   ] as const) {
     it(`shows those of ${shape} as they are`, () => {
