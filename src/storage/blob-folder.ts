@@ -262,7 +262,13 @@ export class BlobFolder {
   async #make(folder: string): Promise<void> {
     if (folder !== this.root) await this.#makeFolder(this.root);
     await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
-    if (this.#isSynced) await this.#sync.run(dirname(folder));
+    if (!this.#isSynced) return;
+    try {
+      await this.#sync.run(dirname(folder));
+    } catch (error) {
+      // What the root lies in may be closed to us, as with a volume that was mounted for us: then it was there before.
+      if (folder !== this.root || codeOf(error) !== 'EACCES') throw error;
+    }
   }
 }
 

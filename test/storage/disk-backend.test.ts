@@ -1,4 +1,5 @@
 import {
+  chmod,
   mkdir,
   open,
   readdir,
@@ -17,10 +18,16 @@ import { digestOf } from '../../src/storage/digest.ts';
 import type { DiskBackendOptions } from '../../src/storage/disk-backend.ts';
 import { SMALL_BODY } from '../../src/storage/small-body.ts';
 import { backendContract } from '../contract/backend.ts';
-import { type BackendFixture, contentOf, failureOf } from '../contract/backend-fixture.ts';
+import {
+  type BackendFixture,
+  contentOf,
+  expectBytes,
+  failureOf,
+} from '../contract/backend-fixture.ts';
 import { incomingOf } from '../support/incoming.ts';
 import { seededBytes } from '../support/seeded-bytes.ts';
 import { skipUnless } from '../support/skip.ts';
+import { tempFolder } from '../support/temp-folder.ts';
 import { flipInDatabase, flipInFile, openDisk, pathOf } from './disk-place.ts';
 
 const MIB = 1024 * 1024;
@@ -167,6 +174,18 @@ describe('DiskBackend', () => {
     expect((await disk.backend.health()).problem).to.be.a('string');
     expect(await disk.backend.open(digestOf(seededBytes(100_000)))).to.equal(undefined);
     await rm(disk.root);
+  });
+
+  it('keeps bodies in a folder whose parent it may not read', async function () {
+    skipUnless(this, process.getuid?.() !== 0, 'root may read everything', { exempt: true });
+    await using folder = await tempFolder();
+    const root = join(folder.path, 'blobs');
+    await mkdir(root);
+    await chmod(folder.path, 0o311);
+    await using disk = await openDisk({ root });
+    const put = disk.backend.put(incomingOf(seededBytes(100_000)));
+    await put.finally(async () => await chmod(folder.path, 0o700));
+    await expectBytes(disk.backend, seededBytes(100_000));
   });
 
   it('removes temporary files of processes that are gone and no others', async () => {
