@@ -17,6 +17,8 @@ export interface ClusterOptions
   readonly isAsked: boolean;
   /** What this node shows to the others; read anew all the time, so that it can be changed. Throws when it cannot be read. */
   readToken(): Promise<string>;
+  /** How often nodes that are not in use are asked who they are, in milliseconds; every fifth time the others are too. Absent: 1 s. */
+  readonly roundMs?: number | undefined;
   /** Addresses of a name. Absent: those that the system knows. Throws when it cannot be asked. */
   readonly resolve?: ((name: string) => Promise<readonly string[]>) | undefined;
 }
@@ -24,7 +26,7 @@ export interface ClusterOptions
 /** Who is responsible for a key: another node, or this one. */
 export type Owner = ClusterNode | 'self';
 
-/** How often nodes that are not in use are asked who they are. Milliseconds. */
+/** Milliseconds. */
 const ROUND_MS = 1_000;
 /** Rounds after which the others are asked too, and the name is looked up again. */
 const FULL_ROUND = 5;
@@ -57,7 +59,7 @@ export class ClusterNodes implements AsyncDisposable {
   /** Begins to watch. Resolves after the first look at every node; never throws. */
   async start(): Promise<void> {
     await this.#look();
-    this.#timer = setInterval(() => void this.#look(), ROUND_MS);
+    this.#timer = setInterval(() => void this.#look(), this.#options.roundMs ?? ROUND_MS);
     this.#timer.unref();
   }
 

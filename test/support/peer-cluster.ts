@@ -82,15 +82,18 @@ export class PeerCluster implements AsyncDisposable {
 
   /** Resolves once a node has found all the others, and itself, since its log line number `since`. */
   async found(index: number, since = 0): Promise<void> {
+    for (const other of this.nodes.keys()) await this.sees(index, other, since);
+  }
+
+  /** Resolves once a node has found another one, or itself, since its log line number `since`. */
+  async sees(index: number, other: number, since: number): Promise<void> {
     const node = this.node(index);
-    for (const url of this.peerUrls) {
-      await node.logged(
-        (line) =>
-          line['node'] === url &&
-          /is there|is our own/.test(line.msg) &&
-          node.log.indexOf(line) >= since,
-      );
-    }
+    await node.logged(
+      (line) =>
+        line['node'] === this.peerUrls[other] &&
+        /is there|is our own/.test(line.msg) &&
+        node.log.indexOf(line) >= since,
+    );
   }
 
   /** A whole answer of a node for a key of the cluster. Rejects when the body breaks off. */
