@@ -14,6 +14,7 @@ import { hit100m } from './hit-100m.ts';
 import { hitRatio } from './hit-ratio.ts';
 import { memory } from './memory.ts';
 import { s3Hit } from './s3-hit.ts';
+import { s3Large } from './s3-large.ts';
 import { smallBodies } from './small-bodies.ts';
 import { startup } from './startup.ts';
 import { type Bench, toTable } from './support/bench.ts';
@@ -34,6 +35,7 @@ const BENCHES: readonly Bench[] = [
   goHits,
   tiered,
   s3Hit,
+  s3Large,
   smallBodies,
   hitRatio,
   eviction,

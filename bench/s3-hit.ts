@@ -28,15 +28,16 @@ interface Peer {
   readonly target?: number | undefined;
   /** MB per second of wall time. */
   readonly speed: number[];
-  cpu: number;
+  /** CPU seconds of each round. */
+  readonly cpu: number[];
 }
 
 /** Hits from S3 in bytes per second. */
 export const s3Hit: Bench = {
   name: 's3-hit',
   question:
-    'Hits of one object in S3 in MB per second of wall time, one connection, beside a process that passes on what the AWS SDK reads, unchecked. The store is versitygw on the same machine.',
-  settings: { rounds: '5', reads: '5', bytes: '100000000' },
+    'Hits of one object in S3 in MB per second, of wall time and of CPU time, beside a process that passes on what the AWS SDK reads, unchecked. The store is versitygw on the same machine.',
+  settings: { rounds: '5', reads: '5', bytes: '100000000', connections: '1' },
   run,
 };
 
@@ -63,33 +64,41 @@ async function run(settings: Settings): Promise<readonly Row[]> {
   const key = await keyOf(store, 'checked', bytes);
   const sdk = stack.use(await startScript('s3-reader', [JSON.stringify(store.storage)]));
   const peers: Peer[] = [
-    { peer: 'SDK', server: sdk, path: `/bare/${key}`, speed: [], cpu: 0 },
-    { peer: 'caje', server: checked, path, target: TARGET, speed: [], cpu: 0 },
-    { peer: 'caje, verify: false', server: unchecked, path, speed: [], cpu: 0 },
+    { peer: 'SDK', server: sdk, path: `/bare/${key}`, speed: [], cpu: [] },
+    { peer: 'caje', server: checked, path, target: TARGET, speed: [], cpu: [] },
+    { peer: 'caje, verify: false', server: unchecked, path, speed: [], cpu: [] },
   ];
   const reads = numberOf(settings, 'reads');
-  for (const peer of peers) await read(peer, 1, bytes);
+  const connections = numberOf(settings, 'connections');
+  const load = async (peer: Peer, times: number): Promise<number> => {
+    const startedAt = performance.now();
+    await Promise.all(Array.from({ length: connections }, () => read(peer, times, bytes)));
+    return (connections * times * bytes) / MB / ((performance.now() - startedAt) / 1000);
+  };
+  for (const peer of peers) await load(peer, 1);
   for (let round = 0; round < numberOf(settings, 'rounds'); round++) {
     for (const peer of peers) {
       const before = cpuSeconds(peer.server.pid);
-      peer.speed.push(await read(peer, reads, bytes));
-      peer.cpu += cpuSeconds(peer.server.pid) - before;
+      peer.speed.push(await load(peer, reads));
+      peer.cpu.push(cpuSeconds(peer.server.pid) - before);
     }
   }
   const [reference] = peers as [Peer, ...Peer[]];
-  return peers.map((peer) => rowOf(peer, reference));
+  const moved = (connections * reads * bytes) / MB;
+  return [
+    ...peers.map((peer) => rowOf(peer, reference)),
+    ...peers.map((peer) => cpuRowOf(peer, reference, moved)),
+  ];
 }
 
-/** Reads so many times over one connection. MB per second. */
-async function read({ server, path }: Peer, times: number, bytes: number): Promise<number> {
+/** Reads so many times over one connection. */
+async function read({ server, path }: Peer, times: number, bytes: number): Promise<void> {
   const client = await KeepAliveClient.connect(server.url);
-  const startedAt = performance.now();
   for (let time = 0; time < times; time++) {
     const answer = expectOk(await client.get(path), path);
     if (answer.bytes !== bytes) throw new Error(`${path} gave ${answer.bytes} bytes of ${bytes}`);
   }
   client.close();
-  return (times * bytes) / MB / ((performance.now() - startedAt) / 1000);
 }
 
 /** Key of the one body that a node keeps below a prefix. */
@@ -108,11 +117,21 @@ async function keyOf(store: S3Store, prefix: string, bytes: number): Promise<str
 }
 
 function rowOf({ peer, speed, cpu, target }: Peer, reference: Peer): Row {
-  const row: Row = { peer, figure: 'MB/s', rounds: speed, cpuSeconds: cpu };
+  const cpuSeconds = cpu.reduce((sum, seconds) => sum + seconds, 0);
+  const row: Row = { peer, figure: 'MB/s', rounds: speed, cpuSeconds };
   if (peer === reference.peer) return row;
   const comparison = { what: '× SDK', value: ratio(speed, reference.speed) };
   return {
     ...row,
     comparison: { ...comparison, ...(target !== undefined && { target: { atLeast: target } }) },
   };
+}
+
+/** The same of the CPU time of the server alone, which bears a shared machine better. */
+function cpuRowOf({ peer, cpu }: Peer, reference: Peer, moved: number): Row {
+  const perSecond = (seconds: readonly number[]): number[] => seconds.map((one) => moved / one);
+  const row: Row = { peer, figure: 'MB/CPU s', rounds: perSecond(cpu) };
+  if (peer === reference.peer) return row;
+  const value = ratio(perSecond(cpu), perSecond(reference.cpu));
+  return { ...row, comparison: { what: '× SDK', value } };
 }

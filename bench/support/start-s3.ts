@@ -18,17 +18,25 @@ export interface S3Store extends Server {
   connect(): S3Client;
 }
 
-/** Starts versitygw on a folder, on a free port of the loopback, and makes a bucket. */
-export async function startS3(folder: string): Promise<S3Store> {
+/**
+ * Starts versitygw on a folder, on a free port of the loopback, and makes a bucket. `sidecar`: what belongs to objects lies in
+ * files, not in extended attributes, which are too short for uploads of hundreds of parts.
+ */
+export async function startS3(
+  folder: string,
+  { sidecar = false }: { readonly sidecar?: boolean } = {},
+): Promise<S3Store> {
   const data = join(folder, 'data');
+  const beside = join(folder, 'beside');
   await mkdir(data, { recursive: true });
+  if (sidecar) await mkdir(beside);
   const port = await freePort();
   const credentials = { accessKeyId: 'bench', secretAccessKey: 'benchbench' };
   const server = await startProcess({
     command: existsSync(PROVISIONED) ? PROVISIONED : 'versitygw',
     args: [
       ...['--port', `127.0.0.1:${port}`, '--keep-alive', '--quiet', '--health', '/health'],
-      ...['posix', data],
+      ...['posix', ...(sidecar ? ['--sidecar', beside] : []), data],
     ],
     env: {
       ROOT_ACCESS_KEY: credentials.accessKeyId,
