@@ -10,6 +10,7 @@ import { FETCH_LIMIT, FetchLimit } from './fetchers/fetch-limit.ts';
 import { HashThread } from './gomod/hash-thread.ts';
 import type { Logger } from './log.ts';
 import { openManifest } from './manifest/open-manifest.ts';
+import { manifestCluster } from './manifest-cluster.ts';
 import { Metrics } from './metrics.ts';
 import type { NodeIdentity } from './node-identity.ts';
 import { pinnedBodies } from './pinned-bodies.ts';
@@ -80,9 +81,10 @@ const storageModule = new ContainerModule(({ bind }) => {
 });
 
 const manifestModule = new ContainerModule(({ bind }) => {
-  bind(TOKENS.Manifest).toResolvedValue(
+  bind(TOKENS.SqliteManifest).toResolvedValue(
     async (config, identity, clock, log, metrics) =>
       await openManifest({
+        ...(await manifestCluster(config, identity)),
         path: manifestPath(config, identity),
         nodeDatabasePath: nodeDatabasePath(identity),
         lock: config.manifest.lock.type,
@@ -94,6 +96,8 @@ const manifestModule = new ContainerModule(({ bind }) => {
       }),
     [TOKENS.Config, TOKENS.Identity, TOKENS.Clock, TOKENS.Log, TOKENS.Metrics],
   );
+  bind(TOKENS.Manifest).toResolvedValue((manifest) => manifest, [TOKENS.SqliteManifest]);
+  bind(TOKENS.ManifestPeers).toResolvedValue((manifest) => manifest.peers, [TOKENS.SqliteManifest]);
 });
 
 const fetcherModule = new ContainerModule(({ bind }) => {

@@ -103,11 +103,13 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   stack.defer(() => fast.close());
   const publicServer = makeServer(listen, createApp({ ...base, noted: fast.note }), fast.serve);
   const tokens = stack.use(await PeerTokenFiles.open(tokenFiles(config), log));
+  const peers = await container.getAsync(TOKENS.ManifestPeers);
   const peerApi = createPeerApi({
     ...base,
     tokens: () => tokens.current,
     version: VERSION,
     draining,
+    peers,
     openBlob: blobOpener({ manifest, backends: backends.map(([, backend]) => backend), rules }),
   });
   const tls = await readPeerTls(config);
@@ -137,6 +139,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
       ? await bind(peerServer, config.listen.peer, 'peer', log, tls && 'https')
       : undefined;
   void nodes?.start();
+  if (peerUrl !== undefined) await peers.listening(peerUrl);
 
   void tellProblems(checks, log);
   rowNotes.start();

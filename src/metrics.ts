@@ -52,7 +52,14 @@ export type CounterName =
   | 'scrubbed_total'
   | 'populated_total'
   | 'repaired_total'
-  | 'peer_refused_total';
+  | 'peer_refused_total'
+  | 'shipped_total'
+  | 'primary_failures_total'
+  | 'journal_rows_total'
+  | 'snapshots_total'
+  | 'hints_total'
+  | 'leases_total'
+  | 'peer_unreadable_total';
 
 /**
  * Every counter that caje keeps and what one step of it means. A fault or a refusal that has no counter
@@ -115,6 +122,13 @@ export const COUNTERS: Readonly<Record<CounterName, string>> = {
   populated_total: 'bodies of new entries that were not here, by what came of fetching them',
   repaired_total: 'damaged bodies that were fetched again, by what came of it',
   peer_refused_total: 'peer requests refused for want of a token',
+  shipped_total: 'changes handed to the primary, by outcome',
+  primary_failures_total: 'calls that the primary refused or did not answer, by kind',
+  journal_rows_total: 'journal rows of the primary that were brought in',
+  snapshots_total: 'namespaces copied whole from the primary',
+  hints_total: 'hints of something new sent to followers, by outcome',
+  leases_total: 'leases on the lock for other nodes, by what became of them',
+  peer_unreadable_total: 'peer requests refused because they could not be understood, by route',
 };
 
 /** Counters of one process. Labels are few and bounded; values only rise. */

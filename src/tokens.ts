@@ -7,6 +7,8 @@ import type { FetchLimit } from './fetchers/fetch-limit.ts';
 import type { HashThread } from './gomod/hash-thread.ts';
 import type { Logger } from './log.ts';
 import type { Manifest } from './manifest/manifest.ts';
+import type { PrimaryService } from './manifest/primary-service.ts';
+import type { SqliteManifest } from './manifest/sqlite-manifest.ts';
 import type { Metrics } from './metrics.ts';
 import type { NodeIdentity } from './node-identity.ts';
 import type { PullThrough } from './protocol/pull-through.ts';
@@ -28,6 +30,9 @@ export const TOKENS: {
   readonly Metrics: ServiceIdentifier<Metrics>;
   readonly NodeDatabase: ServiceIdentifier<NodeDatabase>;
   readonly Manifest: ServiceIdentifier<Manifest>;
+  /** The same, for those who have to do with other nodes. */
+  readonly SqliteManifest: ServiceIdentifier<SqliteManifest>;
+  readonly ManifestPeers: ServiceIdentifier<PrimaryService>;
   readonly BodyCache: ServiceIdentifier<BodyCache>;
   readonly SpoolFolder: ServiceIdentifier<SpoolFolder>;
   readonly FetchLimit: ServiceIdentifier<FetchLimit>;
@@ -46,6 +51,8 @@ export const TOKENS: {
   Metrics: Symbol('Metrics'),
   NodeDatabase: Symbol('NodeDatabase'),
   Manifest: Symbol('Manifest'),
+  SqliteManifest: Symbol('SqliteManifest'),
+  ManifestPeers: Symbol('ManifestPeers'),
   BodyCache: Symbol('BodyCache'),
   SpoolFolder: Symbol('SpoolFolder'),
   FetchLimit: Symbol('FetchLimit'),

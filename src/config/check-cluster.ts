@@ -5,7 +5,11 @@ import { isMapping, valueAt } from './json-schema.ts';
 
 /** What the keys about listeners and other nodes demand of each other. */
 export function checkCluster(tree: ConfigTree, explainer: IssueExplainer): readonly ConfigIssue[] {
-  return [...checkListeners(tree, explainer), ...checkNodes(tree, explainer)];
+  return [
+    ...checkListeners(tree, explainer),
+    ...checkNodes(tree, explainer),
+    ...checkManifest(tree, explainer),
+  ];
 }
 
 function checkListeners(tree: ConfigTree, explainer: IssueExplainer): readonly ConfigIssue[] {
@@ -37,6 +41,27 @@ function checkNodes(tree: ConfigTree, explainer: IssueExplainer): readonly Confi
   if (at('token') === undefined) {
     const expected = 'cluster.token: { file: PATH } with what this node shows to the others';
     issues.push(explainer.issueAt(['cluster', first], expected, 'no token'));
+  }
+  return issues;
+}
+
+function checkManifest(tree: ConfigTree, explainer: IssueExplainer): readonly ConfigIssue[] {
+  const at = (...path: string[]): unknown => valueAt(tree.root, path);
+  if (at('manifest', 'lock', 'type') !== 'peer') return [];
+  const issues: ConfigIssue[] = [];
+  const replication = at('manifest', 'replication') ?? 'none';
+  if (replication === 'none') {
+    const expected =
+      'manifest.replication: journal or litefs, which bring the rows that the primary writes';
+    issues.push(explainer.issueAt(['manifest', 'lock', 'type'], expected, 'replication: none'));
+  }
+  if (at('cluster', 'primary') === undefined) {
+    const expected = "cluster.primary with the address of the primary's peer listener";
+    issues.push(explainer.issueAt(['manifest', 'lock', 'type'], expected, 'no primary'));
+  }
+  if (at('cluster', 'token') === undefined) {
+    const expected = 'cluster.token: { file: PATH } with what this node shows to the primary';
+    issues.push(explainer.issueAt(['manifest', 'lock', 'type'], expected, 'no token'));
   }
   return issues;
 }

@@ -33,7 +33,15 @@ export function clusterSection(): Section<'cluster'> {
         .refine(({ port }) => port > 0, { error: 'expected a port from 1' })
         .optional(),
       ownerTimeout: duration().prefault('500ms'),
+      primary: httpUrl().optional(),
+      purgeWait: duration().prefault('5s'),
+      catchUp: duration().prefault('30s'),
     })
-    .transform(({ ownerTimeout, ...rest }) => ({ ...rest, ownerTimeoutMs: ownerTimeout }))
+    .transform(({ ownerTimeout, purgeWait, catchUp, ...rest }) => ({
+      ...rest,
+      ownerTimeoutMs: ownerTimeout,
+      purgeWaitMs: purgeWait,
+      catchUpMs: catchUp,
+    }))
     .prefault({});
 }

@@ -79,11 +79,13 @@ function manifestSection(): z.ZodType<ConfigSections['manifest'], object | undef
       path: z.string().min(1).default('manifest.db'),
       lock: z
         .strictObject({
-          type: z.enum(['local', 'none']).default('local'),
+          type: z.enum(['local', 'none', 'peer']).default('local'),
           acquire: duration().prefault('10s'),
+          lease: duration().prefault('30s'),
         })
-        .transform(({ type, acquire }) => ({ type, acquireMs: acquire }))
+        .transform(({ type, acquire, lease }) => ({ type, acquireMs: acquire, leaseMs: lease }))
         .prefault({}),
+      replication: z.enum(['none', 'litefs', 'journal']).default('none'),
     })
     .prefault({});
 }

@@ -107,7 +107,14 @@ export interface ConfigSections {
   readonly manifest: {
     /** As written: relative to `data` unless absolute. */
     readonly path: string;
-    readonly lock: { readonly type: 'local' | 'none'; readonly acquireMs: number };
+    readonly lock: {
+      readonly type: 'local' | 'none' | 'peer';
+      readonly acquireMs: number;
+      /** How long a lease for another node is good for. */
+      readonly leaseMs: number;
+    };
+    /** How rows come to this node where another is the primary. */
+    readonly replication: 'none' | 'litefs' | 'journal';
   };
   readonly cluster: {
     /** Two of one name: both are valid, as while a token is changed. */
@@ -118,6 +125,12 @@ export interface ConfigSections {
     readonly nodes?: readonly URL[] | undefined;
     /** All addresses of this name are nodes. */
     readonly dns?: ListenAddress | undefined;
+    /** Peer listener of the node that writes the manifest; it may be this one. Absent: this node writes its own. */
+    readonly primary?: URL | undefined;
+    /** Longest that a purge waits for the nodes that follow this one. */
+    readonly purgeWaitMs: number;
+    /** How long a node that reaches no primary uses none of its rows after its start. */
+    readonly catchUpMs: number;
     /** Until the owner of a key must have given a sign of life. */
     readonly ownerTimeoutMs: number;
   };

@@ -11,12 +11,14 @@ import {
   type PeerNode,
 } from '../fetchers/peer-protocol.ts';
 import { HeaderList } from '../headers.ts';
+import type { PrimaryService } from '../manifest/primary-service.ts';
 import type { CachePhase, ProtocolRequest, ProtocolResponse } from '../protocol/protocol.ts';
 import type { AppBase, Handler } from './app.ts';
 import { createHandler } from './app.ts';
 import { clientGone } from './client-gone.ts';
 import { exchangeOf } from './exchange.ts';
 import { answerBlob, type OpenBlob } from './peer-blob.ts';
+import { addManifestRoutes } from './peer-manifest-api.ts';
 import type { PeerToken } from './peer-tokens.ts';
 import { peerOf } from './peer-tokens.ts';
 import { problemOf, sendProblem } from './problem.ts';
@@ -41,6 +43,8 @@ export interface PeerApiOptions extends AppBase {
   draining(): boolean;
   /** Bodies by digest. Absent: none is given so. */
   readonly openBlob?: OpenBlob | undefined;
+  /** What other nodes ask of this one's manifest. Absent: they cannot. */
+  readonly peers?: PrimaryService | undefined;
   readonly clock: SendContext['clock'];
 }
 
@@ -61,6 +65,7 @@ export function createPeerApi(options: PeerApiOptions): Handler {
   router.get(PEER_RESOURCE_PATH, answerPeer(options));
   if (options.openBlob)
     router.get(`${PEER_BLOB_PATH}/:digest`, answerBlob({ ...options, openBlob: options.openBlob }));
+  if (options.peers) addManifestRoutes(router, { ...options, peers: options.peers });
   const answers = router.routes() as unknown as Middleware;
   return createHandler(options, [options.routes, requireToken(options), answers, notFound]);
 }

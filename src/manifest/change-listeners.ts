@@ -1,14 +1,26 @@
-import type { ChangeListener, Purge } from './manifest.ts';
+import type { ChangeListener, Purge, PurgeListener } from './manifest.ts';
 
 /** Who is told of changes, and the namespaces that this process has to do with. */
 export class ChangeListeners {
   readonly #listeners = new Set<ChangeListener>();
+  readonly #purgeListeners = new Set<PurgeListener>();
   readonly #namespaces = new Set<string>();
 
   /** Gives the function that ends it. */
   add(listener: ChangeListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Gives the function that ends it. */
+  addPurge(listener: PurgeListener): () => void {
+    this.#purgeListeners.add(listener);
+    return () => this.#purgeListeners.delete(listener);
+  }
+
+  /** Another process or node purged. */
+  tellOthersPurge(purge: Purge): void {
+    for (const listener of this.#purgeListeners) listener(purge);
   }
 
   /** A fill of this process may belong to the namespace, whether the database has it yet or not. */

@@ -3,20 +3,8 @@ import type { Jid } from './entry.ts';
 import { AT, endOfPrefix, PUT_COLUMNS, ROW_COLUMNS, rowSum, type SqlValue } from './entry-row.ts';
 import type { Purge } from './manifest.ts';
 import type { ManifestDatabase, NamespaceState } from './manifest-database.ts';
-import type {
-  ChangeResponse,
-  DeleteRequest,
-  PurgeRequest,
-  PurgeResponse,
-  PutRequest,
-} from './writer-protocol.ts';
-
-/** How far a purge has come; a purge of many entries takes several transactions. */
-export interface PurgeProgress extends PurgeResponse {
-  /** Namespaces still to be swept; the first one from after this key and variant. */
-  readonly left: readonly string[];
-  readonly after: readonly [key: string, variant: string];
-}
+import { begunPurge, type PurgeProgress } from './purge-progress.ts';
+import type { ChangeResponse, DeleteRequest, PurgeRequest, PutRequest } from './writer-protocol.ts';
 
 const KEY_AT = AT.key;
 const VARIANT_AT = AT.variant;
@@ -153,6 +141,8 @@ export class ChangeStatements {
   }
 
   #beginPurge({ purge, namespaces, changeId, at }: PurgeRequest): PurgeProgress {
+    const before = begunPurge(this.#database.database, changeId);
+    if (before !== undefined) return before;
     const all = new Set([...this.#database.namespaceNames(), ...namespaces]);
     const names = purge.namespace === undefined ? [...all].sort() : [purge.namespace];
     const jids: Record<string, Jid> = {};

@@ -52,6 +52,7 @@ export class ChangeWriter {
     const put = this.#options.memory.put(
       pendingEntry(entry, at),
       changeId,
+      baseJid,
       this.#options.lookup(namespace, key),
     );
     this.#options.listeners.tell(namespace, key);
@@ -67,8 +68,14 @@ export class ChangeWriter {
       bytes,
     });
     if (response.outcome === 'committed') {
-      const written = this.#options.memory.written(put, response.jid, response.firstSeenAt);
-      this.#options.follower.advance(namespace, response.jid, response.jid);
+      const { memory, follower, listeners } = this.#options;
+      const written = memory.written(put, response.jid, response.firstSeenAt);
+      // Written before and only now known to be: a later change of the key may be in the database already.
+      if (follower.position(namespace) > response.jid) {
+        memory.index.delete(namespace, key);
+        listeners.tell(namespace, key);
+      }
+      follower.advance(namespace, response.jid, response.jid);
       if (put.refreshed) this.#options.onNumbered(written);
       return put.purged ? { outcome: 'purged' } : { outcome: 'committed', jid: response.jid };
     }
@@ -113,8 +120,8 @@ export class ChangeWriter {
     return response.outcome === 'dropped' ? this.#dropped(response) : response;
   }
 
-  /** In force from the call on; resolves once it is durable. Absent: the node stopped before. */
-  async purge(purge: Purge): Promise<PurgeResponse | undefined> {
+  /** In force from the call on; resolves once it is durable. `changeId` absent: it gets one. Absent: the node stopped before. */
+  async purge(purge: Purge, changeId: string = randomUUIDv7()): Promise<PurgeResponse | undefined> {
     const { clock } = this.#options;
     if (purge.namespace !== undefined) this.#options.listeners.know(purge.namespace);
     const namespaces = this.#options.listeners.namespaces();
@@ -122,7 +129,7 @@ export class ChangeWriter {
     this.#options.listeners.tellPurge(purge);
     const response = await this.#options.writer.purge({
       op: 'purge',
-      changeId: randomUUIDv7(),
+      changeId,
       purge,
       namespaces,
       at: clock.now(),

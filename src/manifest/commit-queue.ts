@@ -1,5 +1,6 @@
-import type { PurgeProgress } from './change-statements.ts';
+import { ProxyError } from '../errors.ts';
 import type { Purge } from './manifest.ts';
+import type { PurgeProgress } from './purge-progress.ts';
 import type {
   ChangeRequest,
   ChangeResponse,
@@ -35,9 +36,17 @@ const GROUP_WAIT_MS = 5;
 
 /** What the writer has still to do, in the order it came in. */
 export class CommitQueue {
+  readonly #waitMs: number;
   #waiting: Waiting[] = [];
   #bytes = 0;
   #purges = 0;
+  /** Changes still to be written one by one, after a group held one that cannot be written at all. */
+  #single = 0;
+
+  /** `waitMs`: longest that the oldest change waits for others. Absent: 5. */
+  constructor(waitMs: number = GROUP_WAIT_MS) {
+    this.#waitMs = waitMs;
+  }
 
   get size(): number {
     return this.#waiting.length;
@@ -48,16 +57,31 @@ export class CommitQueue {
     this.#weigh(waiting, 1);
   }
 
+  /** Takes away the first `count`, perhaps to be put back; gives what `putBack` has to know. */
+  take(count: number): number {
+    const single = this.#single;
+    this.remove(count);
+    return single;
+  }
+
+  /** Puts back what was taken away, before everything else. `single`: what `take` gave. */
+  putBack(waiting: readonly Waiting[], single: number = this.#single): void {
+    this.#single = single;
+    this.#waiting.unshift(...waiting);
+    for (const one of waiting) this.#weigh(one, 1);
+  }
+
   /** Milliseconds until the next group is due; 0: now. */
   dueIn(now: number): number {
     const [oldest] = this.#waiting;
     if (oldest === undefined) return Number.POSITIVE_INFINITY;
     const isFull = this.#waiting.length >= GROUP_ROWS || this.#bytes >= GROUP_BYTES;
-    return isFull || this.#purges > 0 ? 0 : Math.max(0, oldest.since + GROUP_WAIT_MS - now);
+    return isFull || this.#purges > 0 ? 0 : Math.max(0, oldest.since + this.#waitMs - now);
   }
 
   /** The changes of the next transaction, or one purge; they stay in the queue until `remove`. */
-  nextGroup(limit: number = GROUP_ROWS): readonly WaitingChange[] | WaitingPurge {
+  nextGroup(): readonly WaitingChange[] | WaitingPurge {
+    const limit = this.#single > 0 ? 1 : GROUP_ROWS;
     const group: WaitingChange[] = [];
     let bytes = 0;
     for (const waiting of this.#waiting) {
@@ -74,7 +98,24 @@ export class CommitQueue {
 
   /** Takes away the first `count`. */
   remove(count: number): void {
+    this.#single = Math.max(0, this.#single - count);
     for (const waiting of this.#waiting.splice(0, count)) this.#weigh(waiting, -1);
+  }
+
+  /** The next group holds what no database would take: alone it goes, among others they are written one by one. */
+  refuse(error: unknown): void {
+    const group = this.nextGroup();
+    if (!('length' in group)) {
+      this.remove(1);
+      group.reject(error as Error);
+      return;
+    }
+    if (group.length > 1) {
+      this.#single = group.length;
+      return;
+    }
+    this.remove(group.length);
+    for (const change of group) change.resolve({ outcome: 'dropped' });
   }
 
   /** Takes away and gives the puts that a purge would delete at once. */
@@ -100,6 +141,15 @@ export class CommitQueue {
   #weigh(waiting: Waiting, sign: 1 | -1): void {
     if (isChange(waiting)) this.#bytes += sign * waiting.request.bytes;
     else this.#purges += sign;
+  }
+}
+
+/** Answers that it was not written, since the node stops. */
+export function giveUp(waiting: Waiting): void {
+  if (isChange(waiting)) waiting.resolve({ outcome: 'dropped' });
+  else {
+    const message = 'the node stopped before the purge was written';
+    waiting.reject(new ProxyError('unavailable', 'commit-queue.close', message));
   }
 }
 

@@ -32,8 +32,9 @@ export class EntryMemory {
   }
 
   /** A put counts from now on, beside the variants `known` of its key. */
-  put(entry: Entry, changeId: string, known: readonly Entry[]): PendingPut {
-    const change: PendingPut = { op: 'put', changeId, entry, purged: false, refreshed: false };
+  put(entry: Entry, changeId: string, baseJid: Jid, known: readonly Entry[]): PendingPut {
+    const flags = { purged: false, refreshed: false };
+    const change: PendingPut = { op: 'put', changeId, baseJid, entry, ...flags };
     this.pending.add(entry.namespace, entry.key, change);
     this.index.set(entry.namespace, entry.key, [entry, ...withoutVariant(known, entry.variant)]);
     return change;
@@ -110,6 +111,16 @@ export class EntryMemory {
   endPurge(purge: Purge): void {
     this.purges.end(purge);
     if (purge.soft) this.#forget(purge);
+  }
+
+  /** A purge that another process or node wrote is in the database: nothing that began before it counts any more. */
+  purged(purge: Purge & { readonly namespace: string }, jid: Jid): void {
+    this.purges.note(purge.namespace, purge, jid);
+    for (const put of this.pending.puts()) {
+      const { namespace, key, rule } = put.entry;
+      if (put.baseJid < jid && takes(purge, namespace, key, rule)) put.purged = true;
+    }
+    this.#forget(purge);
   }
 
   #forget(purge: Purge): void {

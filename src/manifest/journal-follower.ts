@@ -11,6 +11,8 @@ export interface FollowerListener {
   isOwn(changeId: string): boolean;
   changed(namespace: string, key: string): void;
   purged(namespace: string, kind: PurgeKind, value: string, jid: Jid): void;
+  /** Numbers were given in the namespace, by whomever. */
+  moved(namespace: string): void;
   /** Too much changed to say what, or the namespace began again. */
   reset(namespace: string): void;
 }
@@ -41,6 +43,7 @@ export class JournalFollower {
       jid: first === jid + 1 ? last : jid,
       seen: Math.max(seen, last),
     });
+    this.#listener.moved(namespace);
   }
 
   /** Starts from what the database holds now, without telling of it. */
@@ -89,5 +92,6 @@ export class JournalFollower {
       jid: last,
       seen: isSame ? Math.max(before.seen, last) : last,
     });
+    this.#listener.moved(name);
   }
 }

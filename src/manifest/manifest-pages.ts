@@ -6,7 +6,8 @@ import type { ManifestReader, NamespaceRow, ReadEntries } from './manifest-reade
 import type { ReaderAccess } from './reader-access.ts';
 import type { KeyPosition, SeenPosition } from './row-pages.ts';
 
-const MAX_LIMIT = 1000;
+/** Rows or entries of one page, at most. */
+export const MAX_LIMIT = 1000;
 /** Rows read at a time while a filter skips most of them: the event loop turns in between. */
 const CHUNK_ROWS = 500;
 
@@ -88,14 +89,18 @@ export function journalPage(
 ): JournalPage {
   return readable(access, (reader) => {
     const row = reader.readNamespaces().find(({ name }) => name === namespace);
-    if (row === undefined) {
-      if (since !== '') throw gone(namespace, since);
-      return { rows: [], cursor: '' };
-    }
-    const start = since === '' ? row.firstJid - 1 : parseCursor(row, since);
+    const start = journalStart(row, namespace, since);
+    if (row === undefined) return { rows: [], cursor: '' };
     const rows: JournalRow[] = reader.journal(row, start, Math.max(1, Math.min(limit, MAX_LIMIT)));
     return { rows, cursor: `${row.epoch}:${rows.at(-1)?.jid ?? start}` };
   });
+}
+
+/** The number that a cursor stands for. Throws as `journalPage`. */
+export function journalStart(row: NamespaceRow | undefined, namespace: string, since: string): Jid {
+  if (row !== undefined) return since === '' ? row.firstJid - 1 : parseCursor(row, since);
+  if (since !== '') throw gone(namespace, since);
+  return 0;
 }
 
 function parseCursor(row: NamespaceRow, cursor: string): Jid {
@@ -132,7 +137,11 @@ function namespacesOf(
   );
 }
 
-function readable<Result>(access: ReaderAccess, work: (reader: ManifestReader) => Result): Result {
+/** What `work` gives. Throws its `ProxyError`, and `unavailable` when the database cannot be read. */
+export function readable<Result>(
+  access: ReaderAccess,
+  work: (reader: ManifestReader) => Result,
+): Result {
   let failure: ProxyError | undefined;
   const result = access.read((reader) => {
     try {

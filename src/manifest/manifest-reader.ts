@@ -142,6 +142,24 @@ export class ManifestReader {
     return rows.map((row) => toJournalRow(namespace.name, row));
   }
 
+  /** The same without rows that a later one of the same key and variant has overtaken. */
+  latest(namespace: NamespaceRow, since: Jid, limit: number): JournalRow[] {
+    const rows = this.#database
+      .prepare(
+        `SELECT j.jid, op, j.key, j.variant, j.digest, j.size, base_jid, change_id, actor, at FROM journal j
+         LEFT JOIN entries e ON e.nsid = j.nsid AND e.key = j.key AND e.variant = j.variant
+         WHERE j.nsid = ? AND j.jid > ? AND (op = 'purge' OR e.jid IS NULL OR e.jid <= j.jid)
+         ORDER BY j.jid LIMIT ?`,
+      )
+      .all(namespace.nsid, since, limit) as Record<string, SqlValue>[];
+    return rows.map((row) => toJournalRow(namespace.name, row));
+  }
+
+  /** Several reads of one state. */
+  inTransaction<Result>(work: (database: SqliteDatabase) => Result): Result {
+    return this.#database.transaction(() => work(this.#database))();
+  }
+
   purgesSince(
     namespace: NamespaceRow,
     since: Jid,

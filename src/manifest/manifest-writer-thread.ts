@@ -1,7 +1,7 @@
 import { workerData } from 'node:worker_threads';
 import { SystemClock } from '../clock.ts';
 import { serveRequests } from '../sqlite/serve-writer.ts';
-import { ManifestWriter } from './manifest-writer.ts';
+import { ReplicaWriter } from './replica-writer.ts';
 import type {
   WriterEvent,
   WriterRequest,
@@ -17,7 +17,7 @@ const notify = serveRequests<WriterRequest, WriterResponse, WriterEvent>(
   () => writer.close(),
 );
 
-const writer = new ManifestWriter(workerData as WriterSettings, {
+const writer = new ReplicaWriter(workerData as WriterSettings, {
   clock: new SystemClock(),
   notify,
   commitDelayMs: Number(process.env[DELAY_VARIABLE] ?? 0),

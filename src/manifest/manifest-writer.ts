@@ -1,21 +1,28 @@
+import type { CallOptions } from '../body.ts';
 import type { Clock } from '../clock.ts';
-import { kindOf, ProxyError } from '../errors.ts';
+import { kindOf } from '../errors.ts';
 import type { CounterName } from '../metrics.ts';
 import { isDamaged } from '../sqlite/open-database.ts';
 import type { Notify } from '../sqlite/serve-writer.ts';
 import type { ChangeStatements } from './change-statements.ts';
-import { CommitQueue, isChange, type WaitingChange, type WaitingPurge } from './commit-queue.ts';
+import {
+  CommitQueue,
+  giveUp,
+  type Waiting,
+  type WaitingChange,
+  type WaitingPurge,
+} from './commit-queue.ts';
 import { DatabaseAccess } from './database-access.ts';
 import { FreshnessWriter } from './freshness-writer.ts';
 import type { HaltLease, HaltLock } from './halt-lock.ts';
 import { pruneJournal } from './journal-pruning.ts';
-import { localLock, noLock } from './local-lock.ts';
 import type { ManifestDatabase } from './manifest-database.ts';
+import { writerLock } from './writer-lock.ts';
 import type {
   ChangeResponse,
+  LocalRequest,
   PurgeResponse,
   WriterEvent,
-  WriterRequest,
   WriterResponse,
   WriterSettings,
 } from './writer-protocol.ts';
@@ -42,24 +49,22 @@ export interface ManifestWriterContext {
  * HALT lock. What cannot be written stays in the queue and is tried again. Lives in a thread of its own.
  */
 export class ManifestWriter {
-  readonly #settings: WriterSettings;
   readonly #context: ManifestWriterContext;
   readonly #queue = new CommitQueue();
+  #lock: HaltLock | undefined;
+  readonly #settings: WriterSettings;
   readonly #database: DatabaseAccess;
   readonly #freshness: FreshnessWriter;
   readonly #trouble: WriterTrouble;
-  #lock: HaltLock | undefined;
   #lease: HaltLease | undefined;
   #wake: () => void = () => {};
   #running: Promise<void>;
-  /** Changes still to be written one by one, after a group held one that cannot be written at all. */
-  #single = 0;
   #prunedAt = Number.NEGATIVE_INFINITY;
   #closeBy: number | undefined;
 
   constructor(settings: WriterSettings, context: ManifestWriterContext) {
-    this.#settings = settings;
     this.#context = context;
+    this.#settings = settings;
     this.#database = new DatabaseAccess(settings.path, (aside) =>
       context.notify({ type: 'replaced', aside }),
     );
@@ -69,7 +74,7 @@ export class ManifestWriter {
   }
 
   /** Answers one request, as soon as it is durable or known not to be written. */
-  async handle(request: WriterRequest): Promise<WriterResponse> {
+  async handle(request: LocalRequest): Promise<WriterResponse> {
     switch (request.op) {
       case 'open':
         this.#freshness.open();
@@ -105,10 +110,7 @@ export class ManifestWriter {
     this.#closeBy = this.#now() + CLOSE_WAIT_MS;
     this.#wake();
     await this.#running;
-    for (const waiting of this.#queue.takeAll()) {
-      if (isChange(waiting)) waiting.resolve({ outcome: 'dropped' });
-      else waiting.reject(stopped());
-    }
+    for (const waiting of this.#queue.takeAll()) giveUp(waiting);
     this.#database.close();
     await this.#lock?.[Symbol.asyncDispose]();
     this.#freshness.close();
@@ -149,23 +151,51 @@ export class ManifestWriter {
     }
   }
 
-  async #underLock(work: (lease: HaltLease) => void): Promise<void> {
-    this.#lock ??= makeLock(this.#settings, this.#context.clock);
+  /**
+   * Runs `work` in one transaction of its own, under the lock and between groups. Throws what it throws, and `timeout` when
+   * the lock was not had.
+   */
+  async exclusively<Result>(work: (database: ManifestDatabase) => Result): Promise<Result> {
+    try {
+      return await this.#underLock(() => {
+        const { database } = this.#database.get(this.#context.clock.now());
+        this.#prune(database);
+        return this.#commit(database, () => work(database));
+      });
+    } catch (error) {
+      if (isDamaged(error)) this.#database.suspect();
+      if (wantsReopening(error)) this.#database.close();
+      throw error;
+    }
+  }
+
+  /** The lock itself: while it is held nothing is written here. Throws `timeout` when it was not had in time. */
+  async acquire(options?: CallOptions): Promise<HaltLease> {
+    this.#lock ??= writerLock(this.#settings, this.#context.clock);
+    return await this.#lock.acquire(options);
+  }
+
+  /** Takes away and gives what is not yet written, for another to write. */
+  takeAll(): Waiting[] {
+    return this.#queue.takeAll();
+  }
+
+  async #underLock<Result>(work: (lease: HaltLease) => Result): Promise<Result> {
     const left =
       this.#closeBy === undefined
         ? undefined
         : AbortSignal.timeout(Math.max(1, Math.ceil(this.#closeBy - this.#now())));
-    await using lease = await this.#lock.acquire({ signal: left });
+    await using lease = await this.acquire({ signal: left });
     this.#count('halt_acquired_total');
     this.#lease = lease;
-    work(lease);
+    return work(lease);
   }
 
   /** One transaction: a group of changes, a part of a purge, or only a look at the file. Synchronous. */
   #flush(): void {
     const { database, statements } = this.#database.get(this.#context.clock.now());
     this.#prune(database);
-    const group = this.#queue.nextGroup(this.#single > 0 ? 1 : undefined);
+    const group = this.#queue.nextGroup();
     if (!('length' in group)) this.#flushPurge(database, statements, group);
     else if (group.length === 0) this.#probe(database);
     else this.#flushGroup(database, statements, group);
@@ -176,24 +206,20 @@ export class ManifestWriter {
     statements: ChangeStatements,
     group: readonly WaitingChange[],
   ): void {
-    const responses = database.transaction(
-      () =>
-        group.map(({ request }) =>
-          request.op === 'put' ? statements.put(request) : statements.delete(request),
-        ),
-      () => this.#beforeCommit(),
+    const responses = this.#commit(database, () =>
+      group.map(({ request }) =>
+        request.op === 'put' ? statements.put(request) : statements.delete(request),
+      ),
     );
     this.#queue.remove(group.length);
-    this.#single = Math.max(0, this.#single - group.length);
     this.#count('commits_total');
     for (const [index, change] of group.entries())
       change.resolve(responses[index] as ChangeResponse);
   }
 
   #flushPurge(database: ManifestDatabase, statements: ChangeStatements, purge: WaitingPurge): void {
-    purge.progress = database.transaction(
-      () => statements.purge(purge.request, purge.progress, PURGE_ROWS),
-      () => this.#beforeCommit(),
+    purge.progress = this.#commit(database, () =>
+      statements.purge(purge.request, purge.progress, PURGE_ROWS),
     );
     this.#count('commits_total');
     const { left, after: _, ...response } = purge.progress;
@@ -211,20 +237,19 @@ export class ManifestWriter {
     );
   }
 
-  #beforeCommit(): void {
-    const { commitDelayMs } = this.#context;
-    if (commitDelayMs > 0)
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, commitDelayMs);
-    this.#lease?.assertHeld();
+  #commit<Result>(database: ManifestDatabase, work: () => Result): Result {
+    return database.transaction(work, () => {
+      const { commitDelayMs } = this.#context;
+      if (commitDelayMs > 0)
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, commitDelayMs);
+      this.#lease?.assertHeld();
+    });
   }
 
   #prune(database: ManifestDatabase): void {
     if (this.#now() - this.#prunedAt < PRUNE_EVERY_MS || this.#trouble.isThere) return;
     this.#prunedAt = this.#now();
-    database.transaction(
-      () => pruneJournal(database, this.#context.clock.now()),
-      () => this.#beforeCommit(),
-    );
+    this.#commit(database, () => pruneJournal(database, this.#context.clock.now()));
   }
 
   /** Opens without the lock where nothing has to be written for it, else under the lock if that is soon had. */
@@ -255,25 +280,9 @@ export class ManifestWriter {
     if (kindOf(error) === 'aborted') return;
     if (isDamaged(error)) this.#database.suspect();
     if (wantsReopening(error)) this.#database.close();
-    if (isChangeAtFault(error)) this.#dropOrSingle(error);
+    if (isChangeAtFault(error)) this.#queue.refuse(error);
     this.#trouble.failed(error);
     this.#wake();
-  }
-
-  /** A change that no database would take: alone it goes, in a group the group is written one by one. */
-  #dropOrSingle(error: unknown): void {
-    const group = this.#queue.nextGroup(this.#single > 0 ? 1 : undefined);
-    if (!('length' in group)) {
-      this.#queue.remove(1);
-      group.reject(error as Error);
-      return;
-    }
-    if (group.length > 1) {
-      this.#single = group.length;
-      return;
-    }
-    this.#queue.remove(group.length);
-    for (const change of group) change.resolve({ outcome: 'dropped' });
   }
 
   #count(name: CounterName, label = ''): void {
@@ -283,14 +292,4 @@ export class ManifestWriter {
   #now(): number {
     return this.#context.clock.monotonic();
   }
-}
-
-function makeLock({ lock, path, acquireTimeoutMs }: WriterSettings, clock: Clock): HaltLock {
-  const options = { clock, acquireTimeoutMs };
-  return lock === 'local' ? localLock(path, options) : noLock(options);
-}
-
-function stopped(): ProxyError {
-  const message = 'the node stopped before the purge was written';
-  return new ProxyError('unavailable', 'manifest-writer.close', message);
 }

@@ -133,6 +133,9 @@ export interface ManifestHealth {
 /** Told of every key whose entries changed, by whomever; `key` absent: anything in the namespace may have. */
 export type ChangeListener = (namespace: string, key: string | undefined) => void;
 
+/** Told of purges that others made. */
+export type PurgeListener = (purge: Purge) => void;
+
 /**
  * What is stored, by key: the source of truth. Reading never waits for writing; a change counts locally as soon as
  * it is handed in, and is undone here if it is refused.
@@ -173,5 +176,7 @@ export interface Manifest extends AsyncDisposable {
   expect(digest: string): () => void;
   /** Called after each change, from whatever process. Gives the function that ends it. */
   onChange(listener: ChangeListener): () => void;
+  /** Called when a purge comes in from another process or node; its own are not told. Gives the function that ends it. */
+  onPurge(listener: PurgeListener): () => void;
   health(): ManifestHealth;
 }

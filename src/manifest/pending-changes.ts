@@ -1,10 +1,12 @@
-import type { Entry } from './entry.ts';
+import type { Entry, Jid } from './entry.ts';
 import { slotName } from './entry-index.ts';
 
 /** A put that counts already though it is not written. */
 export interface PendingPut {
   readonly op: 'put';
   readonly changeId: string;
+  /** Number of the namespace when its fill began. */
+  readonly baseJid: Jid;
   /** As it counts now; a refresh or soft purge replaces it. */
   entry: Entry;
   /** True once a purge took it: it must not count again when its row turns out to be written. */

@@ -59,6 +59,17 @@ export const MANIFEST_MIGRATIONS: readonly Migration[] = [
         SELECT max(first_seen_at) FROM entries
         WHERE entries.nsid = namespaces.nsid AND h1 IS NOT NULL AND deleted = 0), 0);`,
   },
+  {
+    version: 3,
+    // `terms`: who was the primary since when; the highest one counts. `followers`: who may know of a newer one.
+    sql: `
+      CREATE TABLE terms (
+        term INTEGER PRIMARY KEY, node TEXT NOT NULL, url TEXT NOT NULL, at INTEGER NOT NULL, ${UPDATED_AT}
+      );
+      CREATE TABLE followers (node TEXT PRIMARY KEY, url TEXT NOT NULL, seen_at INTEGER NOT NULL, ${UPDATED_AT});
+      ${updatedAtTrigger('terms')}
+      ${updatedAtTrigger('followers')}`,
+  },
 ];
 
 /** Name of the schema that the manifest keeps in the node-local database. */

@@ -1,12 +1,13 @@
 import type { CallOptions } from '../body.ts';
 import type { Clock } from '../clock.ts';
-import { messageOf, ProxyError } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { ChangeListeners } from './change-listeners.ts';
 import { ChangeWriter } from './change-writer.ts';
 import type { Entry, Jid, NewEntry } from './entry.ts';
 import { EntryMemory } from './entry-memory.ts';
+import { EntryReads } from './entry-reads.ts';
 import { FreshnessNotes } from './freshness-notes.ts';
 import { JournalFollower } from './journal-follower.ts';
 import type {
@@ -20,6 +21,7 @@ import type {
   ManifestHealth,
   Purge,
   PurgeKind,
+  PurgeListener,
   PurgeResult,
   Refresh,
   SeenOptions,
@@ -27,17 +29,20 @@ import type {
 import { assertWritable } from './manifest-database.ts';
 import { journalPage, listEntries, seenEntries } from './manifest-pages.ts';
 import type { ReadEntries } from './manifest-reader.ts';
+import { PrimaryPlace } from './primary-place.ts';
+import type { PrimaryService } from './primary-service.ts';
 import { ReaderAccess } from './reader-access.ts';
 import { WriterClient } from './writer-client.ts';
 import type { WriterSettings } from './writer-protocol.ts';
 
 /** How often a change made by another process is looked for. */
 const FOLLOW_MS = 50;
-const PURGE_TIMEOUT_MS = 10_000;
 
 /** How a manifest is made; `openManifest` fills in the defaults. */
 export interface SqliteManifestOptions extends WriterSettings {
   readonly indexBytes: number;
+  /** Longest that a purge waits for followers to have it. */
+  readonly purgeWaitMs: number;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -53,24 +58,42 @@ export class SqliteManifest implements Manifest {
   readonly #freshness: FreshnessNotes;
   readonly #listeners = new ChangeListeners();
   readonly #changes: ChangeWriter;
+  readonly #reads: EntryReads;
+  readonly #place: PrimaryPlace;
   #timer: NodeJS.Timeout | undefined;
 
   /** Use `openManifest`. */
   constructor(options: SqliteManifestOptions) {
-    const { path, nodeDatabasePath, lock, acquireTimeoutMs, clock, log, metrics } = options;
+    const { indexBytes: _, purgeWaitMs, clock, log, metrics, ...settings } = options;
+    const { path, nodeDatabasePath, cluster } = settings;
     this.#options = options;
     this.#memory = new EntryMemory(options.indexBytes);
-    this.#writer = new WriterClient(
-      { path, nodeDatabasePath, lock, acquireTimeoutMs },
-      { clock, log, metrics, onReplaced: () => this.#restart() },
-    );
+    this.#writer = new WriterClient(settings, {
+      ...{ clock, log, metrics },
+      onReplaced: () => this.#restart(),
+      onCluster: (state) => this.#place.stateIs(state),
+      onApplied: (reset, purges) => this.#place.applied(reset, purges),
+    });
     this.#reader = new ReaderAccess({
       path,
       nodeDatabasePath,
       onDamage: () => this.reportDamage(),
     });
     this.#freshness = new FreshnessNotes((rows, expired) => this.#writer.freshness(rows, expired));
+    this.#reads = new EntryReads({
+      ...{ memory: this.#memory, reader: this.#reader, freshness: this.#freshness, clock },
+      trusted: () => this.#place.trusted,
+      broken: (read) => this.#deleteBroken(read),
+    });
+    this.#place = new PrimaryPlace({
+      ...{ cluster, purgeWaitMs, clock, log, metrics, listeners: this.#listeners },
+      ...{ reader: this.#reader, writer: this.#writer, changes: () => this.#changes },
+      follow: () => this.#follow(),
+      restart: () => this.#restart(),
+      purged: ({ namespace, kind, value, jid }) => this.#purged(namespace, kind, value, jid),
+    });
     this.#follower = new JournalFollower({
+      moved: (namespace) => this.#place.peers.moved(namespace),
       isOwn: (changeId) => this.#memory.pending.has(changeId),
       changed: (namespace, key) => this.#changed(namespace, key),
       purged: (namespace, kind, value, jid) => this.#purged(namespace, kind, value, jid),
@@ -83,7 +106,7 @@ export class SqliteManifest implements Manifest {
       listeners: this.#listeners,
       clock,
       metrics,
-      lookup: (namespace, key) => this.#lookup(namespace, key),
+      lookup: (namespace, key) => this.#reads.lookup(namespace, key),
       onNumbered: (entry) => this.#noteFreshness(entry),
     });
   }
@@ -100,7 +123,7 @@ export class SqliteManifest implements Manifest {
   }
 
   async lookup(namespace: string, key: string): Promise<readonly Entry[]> {
-    return this.#lookup(namespace, key);
+    return this.#reads.lookup(namespace, key);
   }
 
   position(namespace: string): Jid {
@@ -118,7 +141,7 @@ export class SqliteManifest implements Manifest {
 
   refresh(entry: Entry, refresh: Refresh): void {
     const { namespace, key } = entry;
-    const current = this.#memory.refresh(entry, refresh, this.#lookup(namespace, key));
+    const current = this.#memory.refresh(entry, refresh, this.#reads.lookup(namespace, key));
     if (current === undefined || this.#memory.index.isHeld(current)) return;
     this.#listeners.tell(namespace, key);
     const put = this.#memory.pending.putOf(current);
@@ -128,33 +151,25 @@ export class SqliteManifest implements Manifest {
 
   hold(entry: NewEntry, baseJid?: Jid): void {
     if (this.#memory.purges.refuses(entry.namespace, entry.key, entry.rule, baseJid)) return;
-    this.#memory.hold(entry, this.#lookup(entry.namespace, entry.key), this.#options.clock.now());
+    this.#memory.hold(
+      entry,
+      this.#reads.lookup(entry.namespace, entry.key),
+      this.#options.clock.now(),
+    );
     this.#listeners.tell(entry.namespace, entry.key);
   }
 
   async purge(purge: Purge, options: CallOptions = {}): Promise<PurgeResult> {
-    const written = this.#changes.purge(purge);
-    const late = AbortSignal.timeout(PURGE_TIMEOUT_MS);
-    const response = await orGivenUp(
-      written,
-      AbortSignal.any([late, ...(options.signal ? [options.signal] : [])]),
-    );
-    if (response === undefined) {
-      throw new ProxyError(
-        'unavailable',
-        'sqlite-manifest.purge',
-        'the node stopped before the purge was written',
-      );
-    }
-    return { entries: response.entries, jids: response.jids };
+    const { entries, jids } = await this.#place.purgeInTime(purge, options);
+    return { entries, jids };
   }
 
   async list(options: ListOptions): Promise<EntryPage> {
-    return await listEntries(options, this.#reader, (read) => this.#listed(read));
+    return await listEntries(options, this.#reader, (read) => this.#reads.listed(read));
   }
 
   async seen(options: SeenOptions): Promise<EntryPage> {
-    return await seenEntries(options, this.#reader, (read) => this.#listed(read));
+    return await seenEntries(options, this.#reader, (read) => this.#reads.listed(read));
   }
 
   async journal(namespace: string, since: string, limit: number): Promise<JournalPage> {
@@ -175,6 +190,10 @@ export class SqliteManifest implements Manifest {
     return this.#listeners.add(listener);
   }
 
+  onPurge(listener: PurgeListener): () => void {
+    return this.#listeners.addPurge(listener);
+  }
+
   health(): ManifestHealth {
     let problem = this.#writer.problem;
     try {
@@ -183,6 +202,11 @@ export class SqliteManifest implements Manifest {
       problem ??= messageOf(error);
     }
     return { ...(problem !== undefined && { problem }), pending: this.#writer.pending };
+  }
+
+  /** What other nodes ask, and what this node is among them. */
+  get peers(): PrimaryService {
+    return this.#place.peers;
   }
 
   /** Estimated bytes of the entries in memory. */
@@ -197,35 +221,11 @@ export class SqliteManifest implements Manifest {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
+    this.#place.peers.close();
     await this.#freshness.flush();
     // The last connection to close folds the log into the database, and only one that writes can.
     this.#reader.end();
     await this.#writer[Symbol.asyncDispose]();
-  }
-
-  #lookup(namespace: string, key: string): readonly Entry[] {
-    const known = this.#memory.index.get(namespace, key);
-    if (known !== undefined) return known;
-    const read = this.#reader.read((reader) => reader.lookup(namespace, key));
-    if (read !== undefined) this.#deleteBroken(read);
-    const entries = this.#visible(namespace, key, read?.entries ?? []);
-    if (read !== undefined && entries.length > 0) this.#memory.index.set(namespace, key, entries);
-    return entries;
-  }
-
-  #visible(namespace: string, key: string, stored: readonly Entry[]): readonly Entry[] {
-    const noted = stored.map((entry) => this.#freshness.applyTo(entry));
-    return this.#memory.overlay(namespace, key, noted, this.#options.clock.now());
-  }
-
-  /** Entries of a page as they count now, each in the place of its row. */
-  #listed(read: ReadEntries): Entry[] {
-    this.#deleteBroken(read);
-    return read.entries.flatMap((stored) => {
-      const visible = this.#visible(stored.namespace, stored.key, [stored]);
-      const own = visible.find(({ variant }) => variant === stored.variant);
-      return own ? [{ ...own, firstSeenAt: stored.firstSeenAt }] : [];
-    });
   }
 
   #noteFreshness({ namespace, key, variant, jid, freshUntil, staleAt, policy }: Entry): void {
@@ -270,31 +270,14 @@ export class SqliteManifest implements Manifest {
   }
 
   #purged(namespace: string, kind: PurgeKind, value: string, jid: Jid): void {
-    this.#memory.purges.note(namespace, { kind, value }, jid);
-    this.#listeners.tellPurge({ kind, value, namespace });
+    const purge = { kind, value, namespace, soft: false, actor: '' };
+    this.#memory.purged(purge, jid);
+    this.#listeners.tellOthersPurge(purge);
+    this.#listeners.tellPurge(purge);
   }
 
   #reset(namespace: string): void {
     this.#memory.index.clear();
     this.#listeners.tell(namespace, undefined);
   }
-}
-
-/** The promise, or `timeout` or `aborted` as the signal says; the work behind it goes on. */
-async function orGivenUp<Result>(promise: Promise<Result>, signal: AbortSignal): Promise<Result> {
-  return await new Promise<Result>((resolve, reject) => {
-    const giveUp = (): void => {
-      const kind = (signal.reason as Error).name === 'TimeoutError' ? 'timeout' : 'aborted';
-      reject(
-        new ProxyError(
-          kind,
-          'sqlite-manifest.purge',
-          'the purge is in force here and not written yet; it stays in the queue',
-        ),
-      );
-    };
-    if (signal.aborted) return giveUp();
-    signal.addEventListener('abort', giveUp, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp));
-  });
 }

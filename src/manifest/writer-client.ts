@@ -4,9 +4,12 @@ import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { workerEntry } from '../sqlite/worker-entry.ts';
 import { WriterThread } from '../sqlite/writer-thread.ts';
+import type { LeaseAnswer, NodeState } from './primary-protocol.ts';
 import type {
+  AppliedPurge,
   ChangeRequest,
   ChangeResponse,
+  ClusterAsk,
   FreshnessRow,
   PurgeRequest,
   PurgeResponse,
@@ -28,6 +31,10 @@ export interface WriterClientContext {
   readonly metrics: Metrics;
   /** Called when the database was put aside and made anew. */
   readonly onReplaced: () => void;
+  /** Called when this node's place among the others changed. */
+  readonly onCluster: (state: NodeState) => void;
+  /** Called when rows of another node came in; what they mean is known when it returns. */
+  readonly onApplied: (reset: boolean, purges: readonly AppliedPurge[]) => void;
 }
 
 /** The manifest's writer thread as the rest of the process sees it: bounded, counted, asked again when it died. */
@@ -37,6 +44,7 @@ export class WriterClient implements AsyncDisposable {
   #pending = 0;
   #pendingBytes = 0;
   #problem: string | undefined;
+  #link: string | undefined;
   #closed = false;
 
   constructor(settings: WriterSettings, context: WriterClientContext) {
@@ -56,6 +64,11 @@ export class WriterClient implements AsyncDisposable {
   /** Changes and purges that wait. */
   get pending(): number {
     return this.#pending;
+  }
+
+  /** Whether the node stops. */
+  get isClosed(): boolean {
+    return this.#closed;
   }
 
   /** Whether a change of this size still fits the queue. */
@@ -84,6 +97,12 @@ export class WriterClient implements AsyncDisposable {
   /** Absent: the node stopped before it was durable. */
   async purge(request: PurgeRequest): Promise<PurgeResponse | undefined> {
     return (await this.#ask(request, 0)) as PurgeResponse | undefined;
+  }
+
+  /** Resolves with the answer for this kind of question; rejects as the writer does. */
+  async ask(ask: ClusterAsk): Promise<NodeState | LeaseAnswer | null> {
+    const answer = await this.#thread.request({ op: 'cluster', ask });
+    return answer as NodeState | LeaseAnswer | null;
   }
 
   /** Resolves when tried; what cannot be written is given up. */
@@ -127,16 +146,44 @@ export class WriterClient implements AsyncDisposable {
   }
 
   #hear(event: WriterEvent): void {
-    if (event.type === 'count') this.#context.metrics.count(event.name, event.label);
-    else if (event.type === 'problem') this.#say(event.text, event.code);
-    else {
-      this.#context.metrics.count('recovered_total', 'manifest');
-      this.#context.log.error(
-        { aside: event.aside },
-        'the manifest was damaged; it was put aside and a new one made',
-      );
-      this.#context.onReplaced();
+    const { metrics, log, onApplied, onCluster, onReplaced } = this.#context;
+    switch (event.type) {
+      case 'count':
+        metrics.count(event.name, event.label, event.by);
+        break;
+      case 'problem':
+        this.#say(event.text, event.code);
+        break;
+      case 'link':
+        this.#sayLink(event.text, event.code);
+        break;
+      case 'cluster':
+        onCluster(event.state);
+        break;
+      case 'applied':
+        onApplied(event.reset, event.purges);
+        this.ask({ kind: 'followed', seq: event.seq }).catch(() => {});
+        break;
+      case 'replaced':
+        metrics.count('recovered_total', 'manifest');
+        log.error(
+          { aside: event.aside },
+          'the manifest was damaged; it was put aside and a new one made',
+        );
+        onReplaced();
     }
+  }
+
+  #sayLink(link: string | undefined, code?: string): void {
+    if (this.#link === link) return;
+    this.#link = link;
+    const { log } = this.#context;
+    if (link === undefined) log.info({}, 'the primary of the manifest is there again');
+    else
+      log.warn(
+        { problem: link, code, pending: this.#pending },
+        'the primary of the manifest cannot be worked with; changes wait',
+      );
   }
 
   #say(problem: string | undefined, code?: string): void {

@@ -2,6 +2,7 @@ import type { CounterName } from '../metrics.ts';
 import type { Jid } from './entry.ts';
 import type { SqlValue } from './entry-row.ts';
 import type { Purge, PurgeResult } from './manifest.ts';
+import type { LeaseAnswer, NodeState, Term } from './primary-protocol.ts';
 
 /** What the writer thread is started with. */
 export interface WriterSettings {
@@ -9,8 +10,52 @@ export interface WriterSettings {
   readonly path: string;
   /** The node-local database, in which freshness is kept. */
   readonly nodeDatabasePath: string;
-  readonly lock: 'local' | 'none';
+  readonly lock: 'local' | 'none' | 'peer';
   readonly acquireTimeoutMs: number;
+  readonly cluster: ClusterSettings;
+}
+
+/** What the writer knows of other nodes at its start. */
+export interface ClusterSettings {
+  /** This node's name. */
+  readonly node: string;
+  /** True: rows come from the primary's journal where this node is not the primary. */
+  readonly follows: boolean;
+  /** The primary's peer listener; it may be this node's own. '': not configured. */
+  readonly primary: string;
+  /** Shown to other nodes. '': they are not asked. */
+  readonly token: string;
+  /** Peer listeners of nodes that may know of a newer primary. */
+  readonly others: readonly string[];
+  /** How long a lease is good for unless it is renewed. */
+  readonly leaseMs: number;
+  /** How long after its start a node that reaches no primary answers nothing from its rows. */
+  readonly catchUpMs: number;
+}
+
+/** What is asked of the writer about its place in the cluster. */
+export type ClusterAsk =
+  /** `met`: what another node said of the primary. */
+  | { readonly kind: 'state'; readonly met?: Term | undefined }
+  | { readonly kind: 'promote'; readonly url: string; readonly force: boolean }
+  /** A follower came, or came from another address. */
+  | { readonly kind: 'follower'; readonly node: string; readonly url: string }
+  /** What the event with this number told of is known to the request side. */
+  | { readonly kind: 'followed'; readonly seq: number }
+  /** The primary has something new. */
+  | { readonly kind: 'hint' }
+  /** Where this node's own peer listener is. */
+  | { readonly kind: 'listening'; readonly url: string }
+  | { readonly kind: 'lease'; readonly node: string; readonly waitMs: number }
+  | { readonly kind: 'renew'; readonly id: string }
+  | { readonly kind: 'release'; readonly id: string };
+
+/** A purge whose effect is in the rows already. */
+export interface AppliedPurge {
+  readonly namespace: string;
+  readonly kind: Purge['kind'];
+  readonly value: string;
+  readonly jid: Jid;
 }
 
 /** A put on its way to the database; `values` by `PUT_COLUMNS`. */
@@ -64,13 +109,16 @@ export interface FreshnessRow {
 
 export type ChangeRequest = PutRequest | DeleteRequest;
 
-export type WriterRequest =
+/** What is done on this node's own database. */
+export type LocalRequest =
   | { readonly op: 'open' }
   /** A reader met damage: look, and put the file aside if it is so. */
   | { readonly op: 'damaged' }
   | { readonly op: 'freshness'; readonly rows: readonly FreshnessRow[]; readonly expired: number }
   | ChangeRequest
   | PurgeRequest;
+
+export type WriterRequest = LocalRequest | { readonly op: 'cluster'; readonly ask: ClusterAsk };
 
 /** Outcome of a put or delete. */
 export type ChangeResponse =
@@ -83,16 +131,37 @@ export interface PurgeResponse extends PurgeResult {
   readonly last: Readonly<Record<string, Jid>>;
 }
 
-export type WriterResponse = ChangeResponse | PurgeResponse | null;
+export type WriterResponse = ChangeResponse | PurgeResponse | NodeState | LeaseAnswer | null;
 
 /** What the writer thread says unasked. */
 export type WriterEvent =
-  | { readonly type: 'count'; readonly name: CounterName; readonly label: string }
+  /** `by` absent: one step. */
+  | {
+      readonly type: 'count';
+      readonly name: CounterName;
+      readonly label: string;
+      readonly by?: number | undefined;
+    }
   /** `text` absent: it writes again. */
   | {
       readonly type: 'problem';
       readonly text?: string | undefined;
       readonly code?: string | undefined;
+    }
+  /** Where this node stands among the others. */
+  | { readonly type: 'cluster'; readonly state: NodeState }
+  /** Why the primary cannot be worked with; `text` absent: it can again. */
+  | {
+      readonly type: 'link';
+      readonly text?: string | undefined;
+      readonly code?: string | undefined;
+    }
+  /** Rows of another node came in; to be answered with `followed`. `reset`: anything may have changed. */
+  | {
+      readonly type: 'applied';
+      readonly seq: number;
+      readonly reset: boolean;
+      readonly purges: readonly AppliedPurge[];
     }
   /** The file was put aside under this name and a new one made. */
   | { readonly type: 'replaced'; readonly aside: string };

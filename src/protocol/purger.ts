@@ -17,6 +17,7 @@ export class Purger {
     this.#manifest = manifest;
     this.#pullThrough = pullThrough;
     this.#metrics = metrics;
+    manifest.onPurge((purge) => pullThrough.forget((subject) => takes(purge, subject)));
   }
 
   /** Throws `timeout` when it is not durable in time; it is then still in the queue. */

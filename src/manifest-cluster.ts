@@ -1,0 +1,26 @@
+import type { Config } from './config/config.ts';
+import type { OpenManifestOptions } from './manifest/open-manifest.ts';
+import type { NodeIdentity } from './node-identity.ts';
+import { readSecret } from './values.ts';
+
+/** What the manifest has to know of other nodes. Throws `invalid` for a token that cannot be read. */
+export async function manifestCluster(
+  { cluster, manifest, baseDir }: Config,
+  { nodeId }: NodeIdentity,
+): Promise<Pick<OpenManifestOptions, 'cluster' | 'purgeWaitMs'>> {
+  const token =
+    cluster.token && (await readSecret({ kind: 'file', path: cluster.token.file }, baseDir));
+  return {
+    purgeWaitMs: cluster.purgeWaitMs,
+    cluster: {
+      node: nodeId,
+      follows: manifest.replication === 'journal',
+      primary: cluster.primary?.href ?? '',
+      token: token?.trim() ?? '',
+      // Without a part in the replication no other node is asked for it.
+      others: manifest.replication === 'none' ? [] : (cluster.nodes ?? []).map(({ href }) => href),
+      leaseMs: manifest.lock.leaseMs,
+      catchUpMs: cluster.catchUpMs,
+    },
+  };
+}
