@@ -222,14 +222,14 @@ describe('a validator', function () {
     });
     await new Promise<void>((resolve) => service.listen(0, '127.0.0.1', resolve));
     const url = `http://127.0.0.1:${(service.address() as AddressInfo).port}/hook`;
+    const modules = { strip: true, protocol: 'go', sumdb: [] };
     await using site = await Site.start({
       rules: [
-        {
-          ...{ name: 'go', path: '/go/*', strip: true, protocol: 'go', sumdb: [] },
-          validator: { url, timeout: '300ms' },
-        },
+        { name: 'go', path: '/go/*', ...modules, validator: { url, timeout: '30s' } },
+        { name: 'web', path: '/web/*', validator: { url, timeout: '30s' } },
+        // Asked only once the service is silent.
+        { name: 'shut', path: '/shut/*', ...modules, validator: { url, timeout: '300ms' } },
         { name: 'open', path: '/open/*', validator: { url, timeout: '300ms', onError: 'allow' } },
-        { name: 'web', path: '/web/*', validator: { url, timeout: '300ms' } },
       ],
     });
     try {
@@ -256,7 +256,7 @@ describe('a validator', function () {
       silent = true;
       const known = await site.get('/go/good.example.org/m/@v/v1.0.0.mod');
       expect([known.status, xCache(known)]).to.deep.equal([200, 'HIT']);
-      expect((await site.get('/go/new.example.org/m/@v/v1.0.0.mod')).status).to.equal(503);
+      expect((await site.get('/shut/new.example.org/m/@v/v1.0.0.mod')).status).to.equal(503);
       expect((await site.get('/open/page')).status).to.equal(200);
     } finally {
       service.close();
