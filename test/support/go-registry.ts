@@ -3,6 +3,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { goZip } from './go-zip.ts';
+import { steadyPort } from './steady-port.ts';
 
 /** How the registry answers for one path. */
 export interface GoReply {
@@ -63,7 +64,7 @@ export class GoRegistry implements AsyncDisposable {
 
   static async start(): Promise<GoRegistry> {
     const registry = new GoRegistry();
-    await registry.#listen(0);
+    await registry.#listen(await steadyPort());
     return registry;
   }
 

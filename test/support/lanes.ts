@@ -49,21 +49,22 @@ export async function runInLanes(
   const waiting = [...groups];
   const reports = new Reports(print);
   const sum = { passed: 0, failed: 0, skipped: 0 };
-  const lane = async (): Promise<void> => {
+  const lane = async (number: number): Promise<void> => {
     for (let group = waiting.shift(); group !== undefined; group = waiting.shift()) {
       if (signal?.aborted === true) return;
-      const { passed, failed, skipped } = await runGroup(group, reports, signal);
+      const { passed, failed, skipped } = await runGroup(group, number, reports, signal);
       sum.passed += passed;
       sum.failed += failed;
       sum.skipped += skipped;
     }
   };
-  await Promise.all(Array.from({ length: lanes }, lane));
+  await Promise.all(Array.from({ length: lanes }, async (_, number) => await lane(number)));
   return sum;
 }
 
 async function runGroup(
   { name, files }: TestGroup,
+  lane: number,
   reports: Reports,
   signal: AbortSignal | undefined,
 ): Promise<Counts> {
@@ -72,9 +73,15 @@ async function runGroup(
   const from = performance.now();
   const child = spawn(process.execPath, ['--conditions=caje-source', MOCHA, ...files], {
     cwd: ROOT,
+    // Lanes take ports apart from each other.
+    env: { ...process.env, CAJE_TEST_LANE: String(lane) },
     stdio: ['ignore', 'pipe', 'pipe'],
+    // A group of its own, so that what tests have started ends with it.
+    detached: true,
   });
-  const stop = (): void => void child.kill();
+  const stop = (): void => {
+    if (child.pid !== undefined) process.kill(-child.pid, 'SIGTERM');
+  };
   signal?.addEventListener('abort', stop);
   let counts: Counts | undefined;
   const take = (line: string): void => {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { stringify } from 'yaml';
 import { CAJE, cleanEnv, type RunOptions, type RunResult, runCaje } from './run-caje.ts';
+import { steadyPort } from './steady-port.ts';
 
 /** A line of the node's log. */
 export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string };
@@ -105,10 +106,14 @@ export class NodeProcess implements AsyncDisposable {
     if (this.isRunning) throw new Error('the node still runs');
     const { config, wrapper = [], program = CAJE } = this.#options;
     const listen = (config['listen'] as Record<string, string> | undefined) ?? { public: FREE };
-    const bound = Object.entries({ public: FREE, ...listen }).map(([listener, address]) => {
+    const bound: [string, string][] = [];
+    for (const [listener, address] of Object.entries({ public: FREE, ...listen })) {
       const before = this.#listening.get(listener);
-      return [listener, before === undefined ? address : new URL(before).host];
-    });
+      if (before !== undefined) bound.push([listener, new URL(before).host]);
+      // It may be started again, and must find its port then.
+      else if (address === FREE) bound.push([listener, `127.0.0.1:${await steadyPort()}`]);
+      else bound.push([listener, address]);
+    }
     const whole = { ...config, listen: Object.fromEntries(bound), data: this.dataDir };
     await writeFile(this.configFile, stringify(whole));
     this.#listening.clear();
@@ -126,7 +131,7 @@ export class NodeProcess implements AsyncDisposable {
     });
     createInterface(child.stderr).on('line', (line) => this.#take(line));
     createInterface(child.stdout).on('line', (line) => this.output.push(line));
-    await this.#ready(bound.map(([listener]) => String(listener)));
+    await this.#ready(bound.map(([listener]) => listener));
   }
 
   /** Resolves with the first log line that fits, also one already there. Rejects when the node ends without it. */

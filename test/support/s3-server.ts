@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 import {
   CreateBucketCommand,
@@ -9,6 +8,7 @@ import {
   ListMultipartUploadsCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
+import { steadyPort } from './steady-port.ts';
 import { tempFolder } from './temp-folder.ts';
 
 /** A real S3 server of the tests' own, on a loopback port and a temporary folder. */
@@ -65,7 +65,7 @@ export async function startS3Server(): Promise<S3Server> {
   const folder = await tempFolder();
   const dataFolder = join(folder.path, 'data');
   await mkdir(dataFolder);
-  const port = await freePort();
+  const port = await steadyPort();
   const endpoint = `http://127.0.0.1:${port}`;
   let child: ChildProcess | undefined;
   let buckets = 0;
@@ -152,13 +152,4 @@ async function answers(url: string): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
