@@ -10,7 +10,7 @@ import { countsLine, runInLanes, type TestGroup } from './support/lanes.ts';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const ALL = 'test/**/*.test.ts';
-const LANES = 2;
+const LANES = Number(process.env['CAJE_TEST_LANES'] ?? 2);
 /** What takes long, longest first: it begins before the rest. A file stands for itself, a folder for its files. */
 const LONG = [
   'test/faults.test.ts',
@@ -41,7 +41,7 @@ async function runAll(): Promise<void> {
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   const counts = await runInLanes(await groupsOf(ALL), {
-    lanes: Math.min(LANES, availableParallelism()),
+    lanes: Math.max(1, Math.min(LANES, availableParallelism())),
     signal: stop.signal,
     print: (text) => process.stdout.write(text),
   });
