@@ -16,7 +16,7 @@ export interface PeerClusterOptions {
   /** Of the origin that every node fetches from. */
   readonly originUrl: string;
   /** Keys of every node's configuration beside the usual ones, or in their place. */
-  readonly config?: Keys | ((index: number) => Keys) | undefined;
+  readonly config?: Keys | ((index: number, peerUrl: string) => Keys) | undefined;
   /** Keys of `cluster` beside the usual ones. */
   readonly cluster?: Keys | ((index: number) => Keys) | undefined;
   /** What another node sees of a node, where it is not its own peer listener. */
@@ -129,19 +129,19 @@ function configOf(options: PeerClusterOptions, { index, url, seen, tokens }: Pla
     storage: { local: { type: 'disk', path: 'blobs', keepFree: 0 } },
     fetchers: { site: { type: 'origin', url: originUrl, maxSockets: CONCURRENT } },
     rules: [{ name: 'site', host: CLUSTER_HOST, protocol: 'http', fetch: 'site' }],
-    ...of(config, index),
+    ...of(config, index, url),
     cluster: {
       tokens: tokens.map((file, at) => ({ name: `n${at}`, file })),
       token: { file: tokens[index] },
       nodes: seen,
       ownerTimeout: PATIENCE,
-      ...of(cluster, index),
+      ...of(cluster, index, url),
     },
   };
 }
 
-function of(keys: Keys | ((index: number) => Keys), index: number): Keys {
-  return typeof keys === 'function' ? keys(index) : keys;
+function of(keys: Keys | ((index: number, url: string) => Keys), index: number, url: string): Keys {
+  return typeof keys === 'function' ? keys(index, url) : keys;
 }
 
 function asHost(options: AskOptions): AskOptions {

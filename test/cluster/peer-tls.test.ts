@@ -1,0 +1,100 @@
+import { readFile } from 'node:fs/promises';
+import { request } from 'node:https';
+import { expect } from 'chai';
+import { PEER_NODE_PATH } from '../../src/fetchers/peer-protocol.ts';
+import { pathOwnedBy } from '../soak/cluster-keys.ts';
+import { type Certificate, TestAuthority } from '../support/certificates.ts';
+import { NodeProcess } from '../support/node-process.ts';
+import { OracleOrigin } from '../support/oracle-origin.ts';
+import { PeerCluster } from '../support/peer-cluster.ts';
+import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
+
+describe('a cluster over TLS', function () {
+  this.timeout(60_000);
+  let folder: TempFolder;
+  let origin: OracleOrigin;
+  let cluster: PeerCluster;
+  let authority: TestAuthority;
+  let other: TestAuthority;
+
+  before(async () => {
+    folder = await tempFolder();
+    origin = await OracleOrigin.start();
+    authority = await TestAuthority.create(folder.path);
+    other = await TestAuthority.create(folder.path, 'other');
+    const certificates = [await authority.sign('n0'), await authority.sign('n1')];
+    cluster = await PeerCluster.start({
+      originUrl: origin.url,
+      size: 2,
+      seenAs: async (url) => url.replace('http:', 'https:'),
+      config: (index, url) => ({
+        listen: {
+          public: '127.0.0.1:0',
+          peer: { address: new URL(url).host, tls: { ...certificates[index], ca: authority.ca } },
+        },
+      }),
+    });
+  });
+  after(async () => {
+    await cluster[Symbol.asyncDispose]();
+    await origin[Symbol.asyncDispose]();
+    await folder[Symbol.asyncDispose]();
+  });
+
+  it('fetches once, through connections that both sides showed a certificate on', async () => {
+    const path = pathOwnedBy(cluster, 0, 1, 'size=100000');
+    for (const index of [1, 0])
+      expect((await cluster.get(index, path)).body).to.have.lengthOf(100_000);
+    expect(origin.counts(path).requests).to.equal(1);
+    expect(cluster.node(0).peerUrl).to.match(/^https:/);
+  });
+
+  const ask = async (shown?: Certificate): Promise<number | string> => {
+    const identity = shown && { cert: await readFile(shown.cert), key: await readFile(shown.key) };
+    const ca = await readFile(authority.ca);
+    const token = await readFile(cluster.tokenFile(1), 'utf8');
+    return await new Promise((resolve) => {
+      const url = cluster.node(0).peerUrl + PEER_NODE_PATH;
+      const headers = { authorization: `Bearer ${token}` };
+      request(url, { ca, ...identity, headers, agent: false })
+        .on('response', (answer) => {
+          answer.resume();
+          resolve(answer.statusCode ?? 0);
+        })
+        .on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
+        .end();
+    });
+  };
+
+  it('talks to those alone whose certificate its authority signed, token or not', async () => {
+    expect(await ask(await authority.sign('known'))).to.equal(200);
+    expect(await ask()).to.match(/ECONNRESET|ERR_SSL|EPIPE/);
+    expect(await ask(await other.sign('unknown'))).to.match(/ECONNRESET|ERR_SSL|EPIPE/);
+    const counters = await cluster.node(0).counters();
+    expect(counters['requests_refused_total{tls}']).to.equal(2);
+    const lines = cluster.node(0).log.filter(({ msg }) => msg === 'TLS failed');
+    expect(lines).to.have.lengthOf(2);
+  });
+
+  it('has a peer fetcher show its certificate, and believe no other authority', async () => {
+    const { cert, key } = await authority.sign('edge');
+    const near = {
+      ...{ type: 'peer', url: cluster.peerUrls[0], cert, key },
+      token: { file: cluster.tokenFile(1) },
+    };
+    const rule = { protocol: 'http', fetch: 'near' };
+    await using edge = await NodeProcess.start({
+      config: {
+        fetchers: { near: { ...near, ca: authority.ca }, wrong: { ...near, ca: other.ca } },
+        rules: [
+          { ...rule, name: 'wrong', host: 'wrong.example.com', fetch: 'wrong' },
+          { ...rule, name: 'right' },
+        ],
+      },
+    });
+    const ask = async (host: string) =>
+      await cluster.client.get(`${edge.url}/edge`, { headers: { host } });
+    expect((await ask('www.example.com')).status).to.equal(200);
+    expect((await ask('wrong.example.com')).status).to.equal(502);
+  });
+});
