@@ -6,9 +6,11 @@ import { createHouseHandlers } from './house-handlers.ts';
 import type { HouseParts } from './house-parts.ts';
 import type { ControlHandler } from './http/control-socket.ts';
 import type { Manifest } from './manifest/manifest.ts';
+import type { PrimaryService } from './manifest/primary-service.ts';
 import type { Metrics } from './metrics.ts';
 import { parseInput } from './operator-input.ts';
 import { type EntryRow, journalInput, lsInput, purgeInput } from './operator-schemas.ts';
+import { createPrimaryHandlers } from './primary-handlers.ts';
 import type { Purger } from './protocol/purger.ts';
 import type { RowNotes } from './row-notes.ts';
 import type { Backend, Getter } from './storage/backend.ts';
@@ -20,6 +22,8 @@ export interface OperatorParts {
   readonly manifest: Manifest;
   readonly purger: Pick<Purger, 'purge'>;
   readonly metrics: Metrics;
+  /** What this node is among the others. */
+  readonly peers: PrimaryService;
   /** Stores in use, by name. Asked for by the commands that look at bodies. */
   readonly backends: () => Promise<readonly (readonly [string, Backend])[]>;
   readonly config: Config;
@@ -59,6 +63,7 @@ export function createControlHandlers(
       return purged;
     },
     counters: () => parts.metrics.snapshot(),
+    ...createPrimaryHandlers(parts),
     ...createGoHandlers(parts),
     ...createHouseHandlers(parts),
     ...createStorageHandlers(parts),

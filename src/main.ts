@@ -119,7 +119,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
     await openControlSocket({
       path: join(identity.dataDir, 'control.sock'),
       handlers: createControlHandlers({
-        ...{ manifest, purger, metrics, config, clock },
+        ...{ manifest, purger, metrics, config, clock, peers },
         backends: async () => backends,
         nodeId: identity.nodeId,
         hashThread: container.get(TOKENS.HashThread),

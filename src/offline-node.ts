@@ -74,6 +74,7 @@ export async function openOfflineNode(options: OfflineOptions): Promise<OfflineN
   const parts = {
     manifest,
     purger,
+    peers: await container.getAsync(TOKENS.ManifestPeers),
     metrics: container.get(TOKENS.Metrics),
     backends,
     config,

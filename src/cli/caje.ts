@@ -14,6 +14,7 @@ import { addJournalCommand } from './journal-command.ts';
 import { addLsCommand } from './ls-command.ts';
 import { addMigrateCommand } from './migrate-command.ts';
 import { addPopulateCommand } from './populate-command.ts';
+import { addPrimaryCommand } from './primary-command.ts';
 import { addPurgeCommand } from './purge-command.ts';
 import { addReindexCommand } from './reindex-command.ts';
 import { addRestoreCommand } from './restore-command.ts';
@@ -57,6 +58,7 @@ for (const add of [
   addRestoreCommand,
   addReindexCommand,
   addMigrateCommand,
+  addPrimaryCommand,
   addCountersCommand,
   addSlowServerCommand,
 ]) {

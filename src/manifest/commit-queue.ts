@@ -144,6 +144,21 @@ export class CommitQueue {
   }
 }
 
+/** Answers it with what became of it at another writer. */
+export function handOn(waiting: Waiting, written: Promise<unknown>): void {
+  if (isChange(waiting)) {
+    written.then(
+      (response) => waiting.resolve(response as ChangeResponse),
+      () => waiting.resolve({ outcome: 'dropped' }),
+    );
+  } else {
+    written.then(
+      (response) => waiting.resolve(response as PurgeResponse),
+      (error: unknown) => waiting.reject(error as Error),
+    );
+  }
+}
+
 /** Answers that it was not written, since the node stops. */
 export function giveUp(waiting: Waiting): void {
   if (isChange(waiting)) waiting.resolve({ outcome: 'dropped' });

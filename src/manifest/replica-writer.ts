@@ -1,5 +1,5 @@
 import { ProxyError } from '../errors.ts';
-import { isChange, type Waiting } from './commit-queue.ts';
+import { handOn } from './commit-queue.ts';
 import { ManifestWriter, type ManifestWriterContext } from './manifest-writer.ts';
 import { PrimaryHerald } from './primary-herald.ts';
 import { PrimaryLeases } from './primary-leases.ts';
@@ -16,9 +16,7 @@ import {
 import { ReplicaRows } from './replica-rows.ts';
 import { ReplicaSide } from './replica-side.ts';
 import type {
-  ChangeResponse,
   ClusterAsk,
-  PurgeResponse,
   WriterRequest,
   WriterResponse,
   WriterSettings,
@@ -105,8 +103,7 @@ export class ReplicaWriter {
         this.#replica?.hint();
         return null;
       case 'listening':
-        this.#url = ask.url;
-        this.#replica?.hint();
+        await this.#listening(ask.url);
         return null;
       case 'lease':
         return await this.#leases.give(ask.waitMs);
@@ -116,6 +113,14 @@ export class ReplicaWriter {
         await this.#leases.release(ask.id);
         return null;
     }
+  }
+
+  async #listening(url: string): Promise<void> {
+    this.#url = url;
+    this.#replica?.hint();
+    const isLed = this.#replica === undefined && this.#known.term > 0;
+    // Promoted while it did not listen.
+    if (isLed && this.#known.url === '') await this.#note({ ...this.#known, url: this.#ownUrl() });
   }
 
   #state(): NodeState {
@@ -171,6 +176,11 @@ export class ReplicaWriter {
   #listens(): string | undefined {
     const [, scheme, port] = /^(https?):\/\/.*:(\d+)$/.exec(this.#url) ?? [];
     return scheme === undefined ? undefined : `${scheme}:${port}`;
+  }
+
+  /** Where others find this node; '' where it listens on every address, and they know it from the connection. */
+  #ownUrl(): string {
+    return /\/\/(0\.0\.0\.0|\[::\]):/.test(this.#url) ? '' : this.#url;
   }
 
   #trust(trusted: boolean): void {
@@ -233,7 +243,7 @@ export class ReplicaWriter {
     const own = {
       term: known.term,
       node: this.#settings.cluster.node,
-      url: known.url || this.#url,
+      url: known.url || this.#ownUrl(),
     };
     await this.#local.exclusively(({ database }) => {
       writeTerm(database, own, this.#context.clock.now());
@@ -246,25 +256,10 @@ export class ReplicaWriter {
     if (isNew) void replica.tellApplied(true, []);
     this.#known = own;
     this.#replica = undefined;
-    for (const waiting of left) this.#writeHere(waiting);
+    for (const waiting of left) handOn(waiting, this.#local.handle(waiting.request));
     await this.#lead();
     this.#context.notify({ type: 'link' });
     this.#tell();
-  }
-
-  #writeHere(waiting: Waiting): void {
-    const written = this.#local.handle(waiting.request);
-    if (isChange(waiting)) {
-      void written.then(
-        (response) => waiting.resolve(response as ChangeResponse),
-        () => waiting.resolve({ outcome: 'dropped' }),
-      );
-    } else {
-      void written.then(
-        (response) => waiting.resolve(response as PurgeResponse),
-        (error: unknown) => waiting.reject(error as Error),
-      );
-    }
   }
 
   async #note(known: Term): Promise<void> {
