@@ -9,6 +9,7 @@ import { START_DEMO, type StartDemo } from './demo-fetcher-type.ts';
 import { FETCH_LIMIT, FetchLimit } from './fetchers/fetch-limit.ts';
 import { HashThread } from './gomod/hash-thread.ts';
 import type { Logger } from './log.ts';
+import type { LiteFsAddresses } from './manifest/litefs-nodes.ts';
 import { openManifest } from './manifest/open-manifest.ts';
 import { manifestCluster } from './manifest-cluster.ts';
 import { Metrics } from './metrics.ts';
@@ -37,6 +38,8 @@ export interface ContainerOptions {
   readonly types: readonly ComponentType[];
   readonly plugins: readonly ContainerModule[];
   readonly startDemo: StartDemo;
+  /** Called when LiteFS stands still and the configuration says that the node is to end then. Absent: it stays. */
+  readonly onWedged?: (() => void) | undefined;
 }
 
 /** Largest body that is kept; larger ones pass. 10 GiB, reliability's default. */
@@ -48,7 +51,7 @@ export function createContainer(options: ContainerOptions): Container {
   container.load(
     surroundings(options),
     storageModule,
-    manifestModule,
+    manifestModule(options),
     fetcherModule,
     protocolModule,
     componentModule(options),
@@ -80,25 +83,33 @@ const storageModule = new ContainerModule(({ bind }) => {
   );
 });
 
-const manifestModule = new ContainerModule(({ bind }) => {
-  bind(TOKENS.SqliteManifest).toResolvedValue(
-    async (config, identity, clock, log, metrics) =>
-      await openManifest({
-        ...(await manifestCluster(config, identity)),
-        path: manifestPath(config, identity),
-        nodeDatabasePath: nodeDatabasePath(identity),
-        lock: config.manifest.lock.type,
-        acquireTimeoutMs: config.manifest.lock.acquireMs,
-        indexBytes: config.memory.index,
-        clock,
-        log,
-        metrics,
-      }),
-    [TOKENS.Config, TOKENS.Identity, TOKENS.Clock, TOKENS.Log, TOKENS.Metrics],
-  );
-  bind(TOKENS.Manifest).toResolvedValue((manifest) => manifest, [TOKENS.SqliteManifest]);
-  bind(TOKENS.ManifestPeers).toResolvedValue((manifest) => manifest.peers, [TOKENS.SqliteManifest]);
-});
+function manifestModule({ onWedged }: ContainerOptions): ContainerModule {
+  return new ContainerModule(({ bind }) => {
+    bind(TOKENS.SqliteManifest).toResolvedValue(
+      async (config, identity, clock, log, metrics) =>
+        await openManifest({
+          ...(await manifestCluster(config, identity)),
+          path: manifestPath(config, identity),
+          nodeDatabasePath: nodeDatabasePath(identity),
+          lock: config.manifest.lock.type,
+          journal: config.manifest.journal,
+          liteFs: liteFsAddresses(config),
+          onWedged: config.manifest.onWedge === 'exit' ? onWedged : undefined,
+          acquireTimeoutMs: config.manifest.lock.acquireMs,
+          indexBytes: config.memory.index,
+          clock,
+          log,
+          metrics,
+        }),
+      [TOKENS.Config, TOKENS.Identity, TOKENS.Clock, TOKENS.Log, TOKENS.Metrics],
+    );
+    bind(TOKENS.Manifest).toResolvedValue((manifest) => manifest, [TOKENS.SqliteManifest]);
+    bind(TOKENS.ManifestPeers).toResolvedValue(
+      (manifest) => manifest.peers,
+      [TOKENS.SqliteManifest],
+    );
+  });
+}
 
 const fetcherModule = new ContainerModule(({ bind }) => {
   bind(TOKENS.FetchLimit).toResolvedValue(
@@ -216,6 +227,11 @@ const notesModule = new ContainerModule(({ bind }) => {
 
 function manifestPath({ manifest }: Config, { dataDir }: NodeIdentity): string {
   return resolve(dataDir, manifest.path);
+}
+
+function liteFsAddresses({ manifest: { litefs } }: Config): LiteFsAddresses {
+  // Behind it comes a path of its own.
+  return { api: litefs.api.href, primary: litefs.primary };
 }
 
 function nodeDatabasePath({ dataDir }: NodeIdentity): string {

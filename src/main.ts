@@ -40,6 +40,8 @@ export interface StartOptions {
   readonly plugins: readonly ContainerModule[];
   readonly log: Logger;
   readonly startDemo: StartDemo;
+  /** Called when LiteFS stands still and the configuration says that the node is to end then. Absent: it stays. */
+  readonly onWedged?: (() => void) | undefined;
 }
 
 /** A node that serves. */

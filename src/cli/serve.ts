@@ -31,7 +31,11 @@ export async function serve(options: ServeOptions): Promise<number> {
   let node: RunningNode | undefined;
   // From here on, so that a signal while the node starts also ends it in order.
   const stopped = untilStopped(log, () => node?.close());
-  node = await startNode({ config, types: builtinTypes, plugins, log, startDemo });
+  const onWedged = (): void => {
+    log.error({}, 'LiteFS has to be started again: the node ends so that both are');
+    process.exit(EXIT.wedged);
+  };
+  node = await startNode({ config, types: builtinTypes, plugins, log, startDemo, onWedged });
   print(banner(node, config, VERSION));
   await stopped;
   try {

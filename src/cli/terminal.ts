@@ -4,13 +4,13 @@ import { ConfigError, formatConfigError } from '../config/config-error.ts';
 import { codeOf, kindOf, messageOf, ProxyError } from '../errors.ts';
 
 /** What a command ends with: done, failed, wrong usage or configuration, not allowed. */
-export const EXIT: { readonly done: 0; readonly failed: 1; readonly usage: 2; readonly denied: 3 } =
-  {
-    done: 0,
-    failed: 1,
-    usage: 2,
-    denied: 3,
-  };
+export const EXIT: {
+  readonly done: 0;
+  readonly failed: 1;
+  readonly usage: 2;
+  readonly denied: 3;
+  readonly wedged: 75;
+} = { done: 0, failed: 1, usage: 2, denied: 3, wedged: 75 };
 
 /** Writes one line for people or programs that read the command's result. */
 export function print(line = ''): void {

@@ -47,8 +47,13 @@ function checkNodes(tree: ConfigTree, explainer: IssueExplainer): readonly Confi
 
 function checkManifest(tree: ConfigTree, explainer: IssueExplainer): readonly ConfigIssue[] {
   const at = (...path: string[]): unknown => valueAt(tree.root, path);
-  if (at('manifest', 'lock', 'type') !== 'peer') return [];
   const issues: ConfigIssue[] = [];
+  const lock = at('manifest', 'lock', 'type');
+  if (lock === 'litefs' && at('manifest', 'journal') === 'wal') {
+    const expected = 'auto or delete with lock litefs, as WAL can lose what was written there';
+    issues.push(explainer.issueAt(['manifest', 'journal'], expected));
+  }
+  if (lock !== 'peer') return issues;
   const replication = at('manifest', 'replication') ?? 'none';
   if (replication === 'none') {
     const expected =

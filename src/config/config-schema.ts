@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ComponentKind } from '../component.ts';
-import { duration, size } from '../values.ts';
+import { duration, httpUrl, size } from '../values.ts';
 import { clusterSection, peerListenSchema } from './cluster-schema.ts';
 import type { ComponentTypes } from './component-schema.ts';
 import { componentJsonSchema, componentSection } from './component-schema.ts';
@@ -79,13 +79,26 @@ function manifestSection(): z.ZodType<ConfigSections['manifest'], object | undef
       path: z.string().min(1).default('manifest.db'),
       lock: z
         .strictObject({
-          type: z.enum(['local', 'none', 'peer']).default('local'),
+          type: z.enum(['local', 'none', 'peer', 'litefs', 'auto']).default('local'),
           acquire: duration().prefault('10s'),
           lease: duration().prefault('30s'),
         })
         .transform(({ type, acquire, lease }) => ({ type, acquireMs: acquire, leaseMs: lease }))
         .prefault({}),
       replication: z.enum(['none', 'litefs', 'journal']).default('none'),
+      journal: z.enum(['auto', 'wal', 'delete']).default('auto'),
+      onWedge: z.enum(['stay', 'exit']).default('stay'),
+      litefs: z
+        .strictObject({
+          api: httpUrl().prefault('http://127.0.0.1:20202'),
+          primary: z
+            .string()
+            .regex(/^https?:\/\/[^/\s]+$/, {
+              error: 'expected a URL such as http://{hostname}:20202',
+            })
+            .default('http://{hostname}:20202'),
+        })
+        .prefault({}),
     })
     .prefault({});
 }

@@ -108,13 +108,22 @@ export interface ConfigSections {
     /** As written: relative to `data` unless absolute. */
     readonly path: string;
     readonly lock: {
-      readonly type: 'local' | 'none' | 'peer';
+      readonly type: 'local' | 'none' | 'peer' | 'litefs' | 'auto';
       readonly acquireMs: number;
       /** How long a lease for another node is good for. */
       readonly leaseMs: number;
     };
     /** How rows come to this node where another is the primary. */
     readonly replication: 'none' | 'litefs' | 'journal';
+    readonly journal: 'auto' | 'wal' | 'delete';
+    /** What happens when LiteFS stands still: nothing but a node that is not ready, or its end with code 75. */
+    readonly onWedge: 'stay' | 'exit';
+    readonly litefs: {
+      /** API of the LiteFS beside this node. */
+      readonly api: URL;
+      /** API of the primary; `{hostname}` stands for what LiteFS calls it. */
+      readonly primary: string;
+    };
   };
   readonly cluster: {
     /** Two of one name: both are valid, as while a token is changed. */

@@ -25,7 +25,9 @@ const MARGIN_MS = 2000;
 /** Longest wait to be in step with the primary. */
 const GATE_MS = 1000;
 const GATE_POLL_MS = 10;
-/** Between COMMIT and giving back, so that the transaction is on its way to the others first. */
+/** Before HALT is asked for after another had it, at most, by chance: else all who wait ask in the same moment. */
+const SPREAD_MS = 30;
+/** Between COMMIT and giving back, besides one round trip, so that the transaction is on its way to the others first. */
 const SETTLE_MS = 5;
 /** After each use on a replica, half more or less by chance: LiteFS has no queue, and a tight loop starves the others. */
 const PAUSE_MS = 50;
@@ -54,6 +56,7 @@ class LiteFsExclusion implements Exclusion {
   readonly #clock: Clock;
   readonly #helper: HaltHelper;
   readonly #nodes: LiteFsNodes;
+  readonly #random: () => number;
   readonly #end = new AbortController();
   #isReplica = false;
   /** Whether GETLK shows the lock; on the primary there is nothing to see. */
@@ -66,6 +69,7 @@ class LiteFsExclusion implements Exclusion {
     this.#path = `${databasePath}-lock`;
     this.#options = options;
     this.#clock = options.clock;
+    this.#random = options.random ?? Math.random;
     this.#helper = new HaltHelper(this.#path, { mode: 'wait', command: options.command });
     this.#nodes = new LiteFsNodes(databasePath, options.addresses);
     this.#helper.start();
@@ -94,14 +98,13 @@ class LiteFsExclusion implements Exclusion {
 
   assertHeld(): void {
     if (!this.#isSeen || this.#isHeld()) return;
-    this.#options.count('halt_lost_total', 'helper');
     throw new ProxyError('conflict', 'litefs-lock.check', 'HALT was lost');
   }
 
   async release(): Promise<void> {
     if (this.#clock.monotonic() - this.#since > SLOW_MS) this.#options.count('halt_slow_total', '');
-    if (this.#isReplica) await this.#sleep(SETTLE_MS, this.#end.signal).catch(() => {});
-    const jitter = 0.5 + (this.#options.random ?? Math.random)();
+    if (this.#isReplica) await this.#settle();
+    const jitter = 0.5 + this.#random();
     try {
       const errno = await this.#inTime(this.#helper.unlock());
       if (errno !== 0) this.#healing ??= this.#heal();
@@ -121,15 +124,28 @@ class LiteFsExclusion implements Exclusion {
     await this.#healing;
   }
 
-  /** Resolves once this node is at its primary's transaction. Throws `unavailable` where it is not soon. */
+  /**
+   * Resolves once this node is at its primary's transaction and nobody writes there: a node that is granted HALT while
+   * another's transaction is still on its way locks itself up. Throws `unavailable` where it stays behind.
+   */
   async #passGate(signal: AbortSignal): Promise<void> {
-    const end = this.#clock.monotonic() + GATE_MS;
+    let end = this.#clock.monotonic() + GATE_MS;
+    let wasTaken = false;
     for (;;) {
       const standing = await this.#nodes.standing('file', { signal });
       signal.throwIfAborted();
       this.#isReplica = standing.role !== 'primary';
       if (standing.role === 'primary') return;
-      if (standing.role === 'replica' && standing.own >= standing.ofPrimary) return;
+      const isTaken = standing.role === 'replica' && standing.isTaken;
+      if (standing.role === 'replica' && !isTaken && standing.own >= standing.ofPrimary) {
+        if (!wasTaken) return;
+        wasTaken = false;
+        await this.#sleep(SPREAD_MS * this.#random(), signal);
+        continue;
+      }
+      // Whoever writes now may do so for as long as this one waits at all.
+      if (isTaken) end = this.#clock.monotonic() + GATE_MS;
+      wasTaken ||= isTaken;
       if (this.#clock.monotonic() >= end) {
         this.#options.count('halt_gate_total', standing.role === 'alone' ? 'alone' : 'behind');
         throw unavailable(
@@ -140,6 +156,12 @@ class LiteFsExclusion implements Exclusion {
       }
       await this.#sleep(GATE_POLL_MS, signal);
     }
+  }
+
+  async #settle(): Promise<void> {
+    const { signal } = this.#end;
+    await this.#nodes.standing('file', { signal });
+    await this.#sleep(SETTLE_MS, signal).catch(() => {});
   }
 
   async #halt(signal: AbortSignal): Promise<void> {

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { info, position, transactions } from '@caje/litefs';
+import { databases, info, position } from '@caje/litefs';
 import type { CallOptions } from '../body.ts';
 
 /** Where the LiteFS nodes of a cluster are asked. */
@@ -15,7 +15,13 @@ export type LiteFsStanding =
   | { readonly role: 'primary' }
   /** No primary is known, or it does not answer. */
   | { readonly role: 'alone'; readonly why: string }
-  | { readonly role: 'replica'; readonly own: bigint; readonly ofPrimary: bigint };
+  /** `isTaken`: some node writes, or may write, at this moment. */
+  | {
+      readonly role: 'replica';
+      readonly own: bigint;
+      readonly ofPrimary: bigint;
+      readonly isTaken: boolean;
+    };
 
 /** Longest wait for one answer of an API. */
 const ASK_MS = 1000;
@@ -41,12 +47,13 @@ export class LiteFsNodes {
       const url = primary.replaceAll('{hostname}', primaryHostname);
       const name = basename(this.#databasePath);
       // The primary's first: what comes in between only brings this node nearer.
-      const ofPrimary = (await transactions({ ...asked, url })).get(name) ?? 0n;
+      const there = (await databases({ ...asked, url })).get(name);
       const own =
         from === 'file'
           ? (await position(this.#databasePath))?.txid
-          : (await transactions({ ...asked, url: api })).get(name);
-      return { role: 'replica', own: own ?? 0n, ofPrimary };
+          : (await databases({ ...asked, url: api })).get(name)?.txid;
+      const ofPrimary = there?.txid ?? 0n;
+      return { role: 'replica', own: own ?? 0n, ofPrimary, isTaken: there?.isLocked ?? false };
     } catch (error) {
       return { role: 'alone', why: reason(error) };
     }

@@ -22,6 +22,14 @@ export interface NamespaceState {
   bytes: number;
 }
 
+/** How the file is opened. */
+export interface ManifestDatabaseOptions {
+  /** Absent: `wal`. */
+  readonly journal?: 'wal' | 'delete' | undefined;
+  /** False: it is not read through for damage, which takes long where it lies on LiteFS, whose own checksums cover it. Absent: it is. */
+  readonly checked?: boolean | undefined;
+}
+
 /** The write side of the manifest: transactions, numbers and the file itself. Synchronous. */
 export class ManifestDatabase {
   readonly path: string;
@@ -30,12 +38,12 @@ export class ManifestDatabase {
   readonly #namespaces = new Map<string, NamespaceState>();
 
   /** Opens, checks and migrates; makes the file if missing. To be called under the HALT lock. */
-  constructor(path: string) {
+  constructor(path: string, { journal, checked = true }: ManifestDatabaseOptions = {}) {
     this.path = path;
-    this.database = openDatabase(path);
+    this.database = openDatabase(path, { journal });
     try {
       this.#inode = statSync(path).ino;
-      if (statSync(path).size <= CHECKED_AT_OPEN_BYTES) checkDatabase(this.database);
+      if (checked && statSync(path).size <= CHECKED_AT_OPEN_BYTES) checkDatabase(this.database);
       migrate(this.database, MANIFEST_SCHEMA, MANIFEST_MIGRATIONS);
     } catch (error) {
       this.database.close();

@@ -12,12 +12,12 @@ import {
   type WaitingChange,
   type WaitingPurge,
 } from './commit-queue.ts';
-import { DatabaseAccess } from './database-access.ts';
+import type { DatabaseAccess } from './database-access.ts';
 import { FreshnessWriter } from './freshness-writer.ts';
-import type { HaltLease, HaltLock } from './halt-lock.ts';
+import type { HaltLease } from './halt-lock.ts';
 import { pruneJournal } from './journal-pruning.ts';
 import type { ManifestDatabase } from './manifest-database.ts';
-import { writerLock } from './writer-lock.ts';
+import { WriterPlace } from './writer-place.ts';
 import type {
   ChangeResponse,
   LocalRequest,
@@ -51,8 +51,7 @@ export interface ManifestWriterContext {
 export class ManifestWriter {
   readonly #context: ManifestWriterContext;
   readonly #queue = new CommitQueue();
-  #lock: HaltLock | undefined;
-  readonly #settings: WriterSettings;
+  readonly #place: WriterPlace;
   readonly #database: DatabaseAccess;
   readonly #freshness: FreshnessWriter;
   readonly #trouble: WriterTrouble;
@@ -64,10 +63,8 @@ export class ManifestWriter {
 
   constructor(settings: WriterSettings, context: ManifestWriterContext) {
     this.#context = context;
-    this.#settings = settings;
-    this.#database = new DatabaseAccess(settings.path, (aside) =>
-      context.notify({ type: 'replaced', aside }),
-    );
+    this.#place = new WriterPlace(settings, context);
+    this.#database = this.#place.database;
     this.#freshness = new FreshnessWriter(settings.nodeDatabasePath);
     this.#trouble = new WriterTrouble(context.notify);
     this.#running = this.#run();
@@ -111,8 +108,7 @@ export class ManifestWriter {
     this.#wake();
     await this.#running;
     for (const waiting of this.#queue.takeAll()) giveUp(waiting);
-    this.#database.close();
-    await this.#lock?.[Symbol.asyncDispose]();
+    await this.#place.close();
     this.#freshness.close();
   }
 
@@ -171,8 +167,7 @@ export class ManifestWriter {
 
   /** The lock itself: while it is held nothing is written here. Throws `timeout` when it was not had in time. */
   async acquire(options?: CallOptions): Promise<HaltLease> {
-    this.#lock ??= writerLock(this.#settings, this.#context.clock);
-    return await this.#lock.acquire(options);
+    return await this.#place.lock.acquire(options);
   }
 
   /** Takes away and gives what is not yet written, for another to write. */
@@ -238,7 +233,7 @@ export class ManifestWriter {
   }
 
   #commit<Result>(database: ManifestDatabase, work: () => Result): Result {
-    return database.transaction(work, () => {
+    return this.#place.transaction(database, work, () => {
       const { commitDelayMs } = this.#context;
       if (commitDelayMs > 0)
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, commitDelayMs);

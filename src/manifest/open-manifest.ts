@@ -1,9 +1,13 @@
+import { dirname, join } from 'node:path';
+import { isLiteFs } from '@caje/litefs';
 import type { Clock } from '../clock.ts';
+import { ProxyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { checkLargeDatabase } from './database-check.ts';
+import type { LiteFsAddresses } from './litefs-nodes.ts';
 import { SqliteManifest } from './sqlite-manifest.ts';
-import type { ClusterSettings, WriterSettings } from './writer-protocol.ts';
+import type { ClusterSettings, LiteFsSettings, WriterSettings } from './writer-protocol.ts';
 
 /** Where the manifest lies and how much of it is kept in memory. */
 export interface OpenManifestOptions {
@@ -11,8 +15,16 @@ export interface OpenManifestOptions {
   readonly path: string;
   /** The node-local database, in which freshness is kept; other parts may keep tables in it too. */
   readonly nodeDatabasePath: string;
-  /** Absent: `local` where the platform has such locks, else `none`. */
-  readonly lock?: WriterSettings['lock'] | undefined;
+  /** `auto`: `litefs` where the database lies on a mounted LiteFS, else `local`. Absent: `local`. Where there are no such locks: `none`. */
+  readonly lock?: LockType | undefined;
+  /** `auto`: `delete` on LiteFS, else `wal`. Absent: `auto`. */
+  readonly journal?: 'auto' | 'wal' | 'delete' | undefined;
+  /** Where LiteFS is asked. Absent: at its usual port, on this machine and on the primary's. */
+  readonly liteFs?: LiteFsAddresses | undefined;
+  /** Program of LiteFS' lock helper, for tests. Absent: the package's own. */
+  readonly liteFsHelper?: readonly string[] | undefined;
+  /** Called when LiteFS stands still and only its restart helps. Absent: that stands in `health()` alone. */
+  readonly onWedged?: (() => void) | undefined;
   /** Longest wait for the lock before it is counted and waited for again. Absent: 10,000 ms. */
   readonly acquireTimeoutMs?: number | undefined;
   /** What is known of other nodes. Absent parts: this node is by itself. */
@@ -26,6 +38,14 @@ export interface OpenManifestOptions {
   readonly metrics: Metrics;
 }
 
+/** Who may write the manifest; see `docs/configuration.md`. */
+export type LockType = WriterSettings['lock'] | 'auto';
+
+const LITEFS: LiteFsAddresses = {
+  api: 'http://127.0.0.1:20202',
+  primary: 'http://{hostname}:20202',
+};
+const MIRROR = 'manifest-mirror.db';
 const ACQUIRE_TIMEOUT_MS = 10_000;
 const INDEX_BYTES = 64 * 1024 * 1024;
 const PURGE_WAIT_MS = 5000;
@@ -41,13 +61,17 @@ const ALONE: ClusterSettings = {
 
 /**
  * Opens the manifest, or goes on without it: what keeps it from being opened or written stands in `health()` and is
- * tried again. A damaged file is put aside. Throws `conflict` when the schema is newer than this caje.
+ * tried again. A damaged file is put aside. Throws `conflict` when the schema is newer than this caje, and `invalid` for WAL on LiteFS.
  */
 export async function openManifest(options: OpenManifestOptions): Promise<SqliteManifest> {
   const { path, nodeDatabasePath, clock, log, metrics } = options;
+  const lock = lockOf(options);
+  // With `peer` too nothing is written there without HALT.
+  const onLiteFs = lock === 'litefs' || (lock === 'peer' && isLiteFs(path));
+  const liteFs = onLiteFs ? liteFsSettings(options) : undefined;
   const manifest = new SqliteManifest({
-    ...{ path, nodeDatabasePath, clock, log, metrics },
-    lock: process.platform === 'linux' ? (options.lock ?? 'local') : 'none',
+    ...{ path, nodeDatabasePath, clock, log, metrics, lock, liteFs, onWedged: options.onWedged },
+    journal: journalOf(options, onLiteFs),
     acquireTimeoutMs: options.acquireTimeoutMs ?? ACQUIRE_TIMEOUT_MS,
     indexBytes: options.indexBytes ?? INDEX_BYTES,
     purgeWaitMs: options.purgeWaitMs ?? PURGE_WAIT_MS,
@@ -59,8 +83,38 @@ export async function openManifest(options: OpenManifestOptions): Promise<Sqlite
     await manifest[Symbol.asyncDispose]();
     throw error;
   }
-  void checkLargeDatabase(path).then((isWhole) => {
-    if (!isWhole) manifest.reportDamage();
-  });
+  // Reading for long stops replication, and LiteFS has checksums of its own.
+  if (liteFs === undefined)
+    void checkLargeDatabase(path).then((isWhole) => {
+      if (!isWhole) manifest.reportDamage();
+    });
   return manifest;
+}
+
+function lockOf({ path, lock = 'local' }: OpenManifestOptions): WriterSettings['lock'] {
+  if (process.platform !== 'linux') return 'none';
+  if (lock !== 'auto') return lock;
+  return isLiteFs(path) ? 'litefs' : 'local';
+}
+
+function journalOf(
+  { path, journal = 'auto' }: OpenManifestOptions,
+  onLiteFs: boolean,
+): 'wal' | 'delete' {
+  if (journal === 'auto') return onLiteFs ? 'delete' : 'wal';
+  if (journal === 'delete' || !onLiteFs) return journal;
+  throw new ProxyError(
+    'invalid',
+    'open-manifest.journal',
+    `manifest.journal: ${path} lies on LiteFS, where WAL can lose what was written; use auto or delete`,
+  );
+}
+
+function liteFsSettings(options: OpenManifestOptions): LiteFsSettings {
+  return {
+    addresses: options.liteFs ?? LITEFS,
+    mirrorPath: join(dirname(options.nodeDatabasePath), MIRROR),
+    watch: new SharedArrayBuffer(8),
+    helper: options.liteFsHelper,
+  };
 }

@@ -10,6 +10,8 @@ export interface ReaderAccessOptions {
   readonly path: string;
   readonly nodeDatabasePath: string;
   readonly onDamage: () => void;
+  /** Absent: it may always be read. */
+  readonly isReadable?: (() => boolean) | undefined;
 }
 
 /** Opens the reader when it can be opened, again after a failure, and anew when the file was replaced. */
@@ -58,7 +60,8 @@ export class ReaderAccess {
   }
 
   #open(): ManifestReader | undefined {
-    if (performance.now() < this.#retryAt) return undefined;
+    if (performance.now() < this.#retryAt || this.#options.isReadable?.() === false)
+      return undefined;
     this.#inode = statSync(this.#options.path).ino;
     this.#reader = new ManifestReader(this.#options.path, this.#options.nodeDatabasePath);
     return this.#reader;

@@ -10,6 +10,7 @@ import { EntryMemory } from './entry-memory.ts';
 import { EntryReads } from './entry-reads.ts';
 import { FreshnessNotes } from './freshness-notes.ts';
 import { JournalFollower } from './journal-follower.ts';
+import { LiteFsWatch } from './litefs-watch.ts';
 import type {
   Change,
   ChangeListener,
@@ -33,7 +34,7 @@ import { PrimaryPlace } from './primary-place.ts';
 import type { PrimaryService } from './primary-service.ts';
 import { ReaderAccess } from './reader-access.ts';
 import { WriterClient } from './writer-client.ts';
-import type { WriterSettings } from './writer-protocol.ts';
+import type { LiteFsMet, WriterSettings } from './writer-protocol.ts';
 
 /** How often a change made by another process is looked for. */
 const FOLLOW_MS = 50;
@@ -46,6 +47,8 @@ export interface SqliteManifestOptions extends WriterSettings {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Called when only a restart of LiteFS helps. Absent: that stands in `health()` alone. */
+  readonly onWedged?: (() => void) | undefined;
 }
 
 /** The manifest in one SQLite file: answered from memory, else from a connection that only reads, written by a thread. */
@@ -60,23 +63,30 @@ export class SqliteManifest implements Manifest {
   readonly #changes: ChangeWriter;
   readonly #reads: EntryReads;
   readonly #place: PrimaryPlace;
+  readonly #liteFs: LiteFsWatch | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   /** Use `openManifest`. */
   constructor(options: SqliteManifestOptions) {
-    const { indexBytes: _, purgeWaitMs, clock, log, metrics, ...settings } = options;
-    const { path, nodeDatabasePath, cluster } = settings;
+    const { indexBytes: _, purgeWaitMs, clock, log, metrics, onWedged, ...settings } = options;
+    const { path, nodeDatabasePath, liteFs, cluster } = settings;
     this.#options = options;
     this.#memory = new EntryMemory(options.indexBytes);
+    if (liteFs !== undefined) {
+      const watched = { databasePath: path, settings: liteFs, onWedged };
+      this.#liteFs = new LiteFsWatch({ ...watched, clock, log, metrics });
+    }
     this.#writer = new WriterClient(settings, {
       ...{ clock, log, metrics },
       onReplaced: () => this.#restart(),
+      onLiteFs: (met) => this.#hearLiteFs(met),
       onCluster: (state) => this.#place.stateIs(state),
       onApplied: (reset, purges) => this.#place.applied(reset, purges),
     });
     this.#reader = new ReaderAccess({
-      path,
+      path: liteFs?.mirrorPath ?? path,
       nodeDatabasePath,
+      isReadable: () => this.#liteFs?.isLevel ?? true,
       onDamage: () => this.reportDamage(),
     });
     this.#freshness = new FreshnessNotes((rows, expired) => this.#writer.freshness(rows, expired));
@@ -195,9 +205,9 @@ export class SqliteManifest implements Manifest {
   }
 
   health(): ManifestHealth {
-    let problem = this.#writer.problem;
+    let problem = this.#liteFs?.problem ?? this.#writer.problem;
     try {
-      assertWritable(this.#options.path);
+      if (this.#liteFs === undefined) assertWritable(this.#options.path);
     } catch (error) {
       problem ??= messageOf(error);
     }
@@ -222,6 +232,7 @@ export class SqliteManifest implements Manifest {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
     this.#place.peers.close();
+    await this.#liteFs?.[Symbol.asyncDispose]();
     await this.#freshness.flush();
     // The last connection to close folds the log into the database, and only one that writes can.
     this.#reader.end();
@@ -256,6 +267,11 @@ export class SqliteManifest implements Manifest {
   #follow(): void {
     if (this.#reader.isReplaced()) this.#restart();
     else this.#reader.read((reader) => this.#follower.follow(reader));
+  }
+
+  #hearLiteFs(met: LiteFsMet): void {
+    this.#liteFs?.hear(met);
+    if (met === 'level') this.#restart();
   }
 
   #restart(): void {

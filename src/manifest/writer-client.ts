@@ -11,6 +11,7 @@ import type {
   ChangeResponse,
   ClusterAsk,
   FreshnessRow,
+  LiteFsMet,
   PurgeRequest,
   PurgeResponse,
   WriterEvent,
@@ -35,6 +36,8 @@ export interface WriterClientContext {
   readonly onCluster: (state: NodeState) => void;
   /** Called when rows of another node came in; what they mean is known when it returns. */
   readonly onApplied: (reset: boolean, purges: readonly AppliedPurge[]) => void;
+  /** Called with what the writer met on LiteFS. */
+  readonly onLiteFs: (met: LiteFsMet) => void;
 }
 
 /** The manifest's writer thread as the rest of the process sees it: bounded, counted, asked again when it died. */
@@ -163,6 +166,9 @@ export class WriterClient implements AsyncDisposable {
       case 'applied':
         onApplied(event.reset, event.purges);
         this.ask({ kind: 'followed', seq: event.seq }).catch(() => {});
+        break;
+      case 'litefs':
+        this.#context.onLiteFs(event.met);
         break;
       case 'replaced':
         metrics.count('recovered_total', 'manifest');

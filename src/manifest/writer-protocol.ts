@@ -1,6 +1,7 @@
 import type { CounterName } from '../metrics.ts';
 import type { Jid } from './entry.ts';
 import type { SqlValue } from './entry-row.ts';
+import type { LiteFsAddresses } from './litefs-nodes.ts';
 import type { Purge, PurgeResult } from './manifest.ts';
 import type { LeaseAnswer, NodeState, Term } from './primary-protocol.ts';
 
@@ -10,9 +11,24 @@ export interface WriterSettings {
   readonly path: string;
   /** The node-local database, in which freshness is kept. */
   readonly nodeDatabasePath: string;
-  readonly lock: 'local' | 'none' | 'peer';
+  readonly lock: 'local' | 'none' | 'peer' | 'litefs';
+  /** Absent: `wal`. */
+  readonly journal?: 'wal' | 'delete' | undefined;
+  /** Absent: the manifest does not lie on LiteFS. */
+  readonly liteFs?: LiteFsSettings | undefined;
   readonly acquireTimeoutMs: number;
   readonly cluster: ClusterSettings;
+}
+
+/** What writing on a LiteFS needs. */
+export interface LiteFsSettings {
+  readonly addresses: LiteFsAddresses;
+  /** Where this node's own copy of the rows lies, which is read. */
+  readonly mirrorPath: string;
+  /** Where the COMMIT that runs is noted; see `LiteFsCommits`. */
+  readonly watch: SharedArrayBuffer;
+  /** Program of the helper process, for tests. Absent: the package's own. */
+  readonly helper?: readonly string[] | undefined;
 }
 
 /** What the writer knows of other nodes at its start. */
@@ -133,6 +149,12 @@ export interface PurgeResponse extends PurgeResult {
 
 export type WriterResponse = ChangeResponse | PurgeResponse | NodeState | LeaseAnswer | null;
 
+/**
+ * What the writer meets on LiteFS. `level`: the copy of the rows that is read has all that there was when the node began.
+ * `refused`: HALT was not granted in LiteFS' own time, and the database cannot be read either.
+ */
+export type LiteFsMet = 'level' | 'refused';
+
 /** What the writer thread says unasked. */
 export type WriterEvent =
   /** `by` absent: one step. */
@@ -163,5 +185,6 @@ export type WriterEvent =
       readonly reset: boolean;
       readonly purges: readonly AppliedPurge[];
     }
+  | { readonly type: 'litefs'; readonly met: LiteFsMet }
   /** The file was put aside under this name and a new one made. */
   | { readonly type: 'replaced'; readonly aside: string };

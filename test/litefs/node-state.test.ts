@@ -4,6 +4,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import {
+  databases,
   HaltTimeoutError,
   info,
   isPrimary,
@@ -13,7 +14,6 @@ import {
   position,
   primary,
   primaryChanges,
-  transactions,
   waitForPosition,
 } from '@caje/litefs';
 import { expect } from 'chai';
@@ -101,19 +101,23 @@ describe("LiteFS' API", () => {
 
   it('tells the primary and how far each database is', async () => {
     answers['/info'] = '{"isPrimary":false,"candidate":true,"primary":{"hostname":"n1"}}';
-    answers['/debug/vars'] = '{"store":{"dbs":{"a.db":{"txid":"000000000000002a"},"b.db":{}}}}';
+    answers['/debug/vars'] =
+      '{"store":{"dbs":{"a.db":{"txid":"000000000000002a"},"b.db":{},"c.db":{"txid":"01","locks":{"reserved":"exclusive"}}}}}';
     expect(await info({ url })).to.deep.equal({
       isPrimary: false,
       candidate: true,
       primaryHostname: 'n1',
     });
-    expect([...(await transactions({ url }))]).to.deep.equal([['a.db', 42n]]);
+    expect([...(await databases({ url }))]).to.deep.equal([
+      ['a.db', { txid: 42n, isLocked: false }],
+      ['c.db', { txid: 1n, isLocked: true }],
+    ]);
   });
 
   it('is told from another server', async () => {
     answers['/info'] = '{"hello":1}';
     answers['/debug/vars'] = 'hello';
-    for (const ask of [info, transactions, (): Promise<unknown> => info({ url: `${url}/x/` })]) {
+    for (const ask of [info, databases, (): Promise<unknown> => info({ url: `${url}/x/` })]) {
       expect(await ask({ url }).catch((error: unknown) => error)).to.be.instanceOf(NotLiteFsError);
     }
   });

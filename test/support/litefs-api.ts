@@ -9,18 +9,29 @@ export interface LiteFsSays {
   primary: string | undefined;
   /** Transaction of each database. */
   readonly txids: Map<string, bigint>;
+  /** Whether each database is locked by a writer. */
+  isLocked: boolean;
 }
 
 /** The HTTP API of a LiteFS that is not there, as far as caje asks it. */
 export class LiteFsApi implements AsyncDisposable {
-  readonly says: LiteFsSays = { isPrimary: true, primary: 'n1', txids: new Map() };
+  readonly says: LiteFsSays = {
+    isPrimary: true,
+    primary: 'n1',
+    txids: new Map(),
+    isLocked: false,
+  };
   readonly #server: Server;
 
   private constructor() {
     this.#server = createServer((request, response) => {
-      const { isPrimary, primary, txids } = this.says;
+      const { isPrimary, primary, txids, isLocked } = this.says;
+      const locks = { reserved: isLocked ? 'exclusive' : 'unlocked' };
       const dbs = Object.fromEntries(
-        [...txids].map(([name, txid]) => [name, { txid: txid.toString(16).padStart(16, '0') }]),
+        [...txids].map(([name, txid]) => [
+          name,
+          { txid: txid.toString(16).padStart(16, '0'), locks },
+        ]),
       );
       const answers: Record<string, object> = {
         '/info': { isPrimary, candidate: true, primary: { hostname: primary ?? '' } },

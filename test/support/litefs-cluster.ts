@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { info, liteFsMount, primary, transactions } from '@caje/litefs';
+import { databases, info, liteFsMount, primary } from '@caje/litefs';
 import { stringify } from 'yaml';
 import { FaultProxy } from './fault-proxy.ts';
 
@@ -139,7 +139,7 @@ export class LiteFsNode {
 
   /** Transaction that it has come to; 0n: it does not know the database. */
   async txid(database: string): Promise<bigint> {
-    return (await transactions({ url: this.url })).get(database) ?? 0n;
+    return (await databases({ url: this.url })).get(database)?.txid ?? 0n;
   }
 
   /** Resolves once the condition holds; what it throws counts as no. Throws after a while, with the last words of LiteFS. */

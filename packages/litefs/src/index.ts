@@ -4,10 +4,11 @@ export { type Halt, type HaltOptions, halt, unhalt, withHalt } from './halt.ts';
 export { HaltHelper, type HaltHelperOptions } from './halt-helper.ts';
 export {
   type ApiOptions,
+  databases,
   info,
   LITEFS_URL,
+  type LiteFsDatabase,
   type LiteFsInfo,
-  transactions,
 } from './litefs-api.ts';
 export {
   ERESTARTSYS,

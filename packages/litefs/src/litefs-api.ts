@@ -35,18 +35,32 @@ export async function info(options: ApiOptions = {}): Promise<LiteFsInfo> {
   };
 }
 
-/** Transaction that each database of a node has come to, by name (`GET /debug/vars`). Throws as `info`. */
-export async function transactions(options: ApiOptions = {}): Promise<ReadonlyMap<string, bigint>> {
+/** A database as a node has it. */
+export interface LiteFsDatabase {
+  /** Transaction that it has come to. */
+  readonly txid: bigint;
+  /** Whether somebody writes it now: on the primary also by HALT from another node. */
+  readonly isLocked: boolean;
+}
+
+/** The locks of LiteFS that only a writer holds exclusively: of a rollback journal, of WAL. */
+const WRITE_LOCKS = ['reserved', 'pending', 'write'] as const;
+
+/** The databases of a node by name (`GET /debug/vars`). Throws as `info`. */
+export async function databases(
+  options: ApiOptions = {},
+): Promise<ReadonlyMap<string, LiteFsDatabase>> {
   const answer = await ask('/debug/vars', options);
   const store = isObject(answer) ? answer['store'] : undefined;
   if (!isObject(store)) throw new NotLiteFsError(`${options.url ?? LITEFS_URL} is no LiteFS`);
-  const databases = isObject(store['dbs']) ? store['dbs'] : {};
+  const known = isObject(store['dbs']) ? store['dbs'] : {};
   return new Map(
-    Object.entries(databases).flatMap(([name, state]) => {
+    Object.entries(known).flatMap(([name, state]) => {
       const txid = isObject(state) ? state['txid'] : undefined;
-      return typeof txid === 'string' && /^[0-9a-f]+$/i.test(txid)
-        ? [[name, BigInt(`0x${txid}`)] as const]
-        : [];
+      if (!isObject(state) || typeof txid !== 'string' || !/^[0-9a-f]+$/i.test(txid)) return [];
+      const locks = isObject(state['locks']) ? state['locks'] : {};
+      const isLocked = WRITE_LOCKS.some((lock) => locks[lock] === 'exclusive');
+      return [[name, { txid: BigInt(`0x${txid}`), isLocked }] as const];
     }),
   );
 }
