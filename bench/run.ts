@@ -13,6 +13,7 @@ import { hit1k } from './hit-1k.ts';
 import { hit100m } from './hit-100m.ts';
 import { hitRatio } from './hit-ratio.ts';
 import { memory } from './memory.ts';
+import { peer } from './peer.ts';
 import { s3Hit } from './s3-hit.ts';
 import { s3Large } from './s3-large.ts';
 import { smallBodies } from './small-bodies.ts';
@@ -39,6 +40,7 @@ const BENCHES: readonly Bench[] = [
   smallBodies,
   hitRatio,
   eviction,
+  peer,
 ];
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url));
 

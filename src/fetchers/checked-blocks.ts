@@ -3,7 +3,8 @@ import { pipeline, type Readable, Transform, type TransformCallback } from 'node
 import { BLOCK_SIZE, type Body } from '../body.ts';
 import { ProxyError } from '../errors.ts';
 
-const DIGEST_BYTES = 32;
+/** Bytes of one SHA-256 in a list of block digests. */
+export const DIGEST_BYTES = 32;
 
 /** What a body on its way is compared with. */
 export interface PromisedBlocks {

@@ -34,6 +34,8 @@ export interface Fetched {
   readonly unkept?: boolean | undefined;
   /** SHA-256 in hex that the sender promised, known with the last byte at the latest. Absent: none promised. */
   readonly promisedDigest?: Promise<string | undefined> | undefined;
+  /** SHA-256 of all its blocks, each of which is compared before its bytes are handed on. Absent: nobody compares them. */
+  readonly checkedBlocks?: Buffer | undefined;
   /** Called when the body is found to differ from what was promised. Absent: nobody wants to know. */
   readonly mistrusted?: (() => void) | undefined;
   /** False: the end of the body cannot be told from a cut (close-delimited, RFC 9112 §6.3). Absent: it can. */

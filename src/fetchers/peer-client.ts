@@ -1,11 +1,11 @@
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import type { CallOptions } from '../body.ts';
+import { BLOCK_SIZE, type CallOptions } from '../body.ts';
 import { ProxyError } from '../errors.ts';
 import { type HeaderLine, HeaderList } from '../headers.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { checkedBlocks } from './checked-blocks.ts';
+import { checkedBlocks, DIGEST_BYTES } from './checked-blocks.ts';
 import { discard } from './discard.ts';
 import type { Fetched, FetchOptions, FetchRequest } from './fetcher.ts';
 import { HttpClient, type HttpClientOptions } from './http-client.ts';
@@ -133,7 +133,9 @@ export class PeerClient implements AsyncDisposable {
     return {
       status,
       headers: stored,
-      body: bodiless ? answer.body : await this.#checked(answer, digest, stored, request, call),
+      ...(bodiless
+        ? { body: answer.body }
+        : await this.#checked(answer, digest, stored, request, call)),
       complete: answer.complete,
       source: this.name,
       fromPeer: true,
@@ -152,12 +154,12 @@ export class PeerClient implements AsyncDisposable {
     stored: HeaderList,
     { publicUrl }: FetchRequest,
     { mistrusted }: PeerCall,
-  ): Promise<Readable> {
+  ): Promise<Pick<Fetched, 'body' | 'checkedBlocks'>> {
     const from = `peer ${this.address}`;
     try {
       const size = Number(stored.get('content-length') ?? 0);
       const blocks = blocksOfAnswer(headers.get(PEER_FIELDS.blocks), digest, size);
-      if (blocks === undefined) return body;
+      if (blocks === undefined) return { body };
       const differs = (block: number): void => {
         mistrusted?.();
         this.#options.metrics.count('peer_mismatch_total');
@@ -166,7 +168,9 @@ export class PeerClient implements AsyncDisposable {
           'a body from a peer differs from the digest sent with it',
         );
       };
-      return await checkedBlocks(body, { blocks, from, differs });
+      const checked = await checkedBlocks(body, { blocks, from, differs });
+      const isAll = blocks.length === Math.ceil(size / BLOCK_SIZE) * DIGEST_BYTES;
+      return { body: checked, checkedBlocks: isAll ? blocks : undefined };
     } catch (error) {
       body.destroy();
       throw error;

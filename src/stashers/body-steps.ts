@@ -14,6 +14,8 @@ export interface BodyChecks {
   readonly expectedSize?: number | undefined;
   /** SHA-256 in hex that it must have; may become known only with the last byte. Absent, or resolved to absent: none promised. */
   readonly promised?: Promise<string | undefined> | undefined;
+  /** As in `BodyHash`, for a body that has as many blocks. Absent: they are hashed here. */
+  readonly knownBlocks?: Buffer | undefined;
   /** Called when the promised digest is not met, before the error. */
   onMismatch?(found: string, promised: string): void;
 }
@@ -32,7 +34,7 @@ export async function passBody(
   checks: BodyChecks,
   take: (piece: Buffer) => Promise<void> | undefined,
 ): Promise<Sealed> {
-  const hash = new BodyHash();
+  const hash = new BodyHash(checks.knownBlocks);
   let size = 0;
   const count: Step = (piece) => {
     size += piece.length;

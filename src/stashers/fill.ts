@@ -191,6 +191,7 @@ export class Fill implements Incoming {
         {
           expectedSize: this.expectedSize,
           promised: promised.digest,
+          knownBlocks: fetched.checkedBlocks,
           onMismatch: (found, wanted) => options.onMismatch?.(promised.kind, found, wanted),
         },
         (piece) => this.#take(piece, options.maxBytes),

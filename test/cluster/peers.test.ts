@@ -75,6 +75,22 @@ describe('nodes that share keys', function () {
     for (const node of cluster.nodes) await eventually('its row', () => entryRows(node, path)[0]);
   });
 
+  it('what came with the digests of its blocks is kept with them, and read by them', async () => {
+    const size = 9 * 1024 * 1024 + 5;
+    const path = pathOwnedBy(cluster, 0, 6, `size=${size}`);
+    for (const index of [0, 1]) {
+      await cluster.get(index, path);
+      await eventually('its row', () => entryRows(cluster.node(index), path)[0]);
+    }
+    const { headers, body } = await cluster.get(1, path);
+    expect(headers.get('X-Cache')).to.equal('HIT');
+    const check = origin.check(path, { size });
+    check.write(body);
+    check.end();
+    expect(origin.counts(path).requests).to.equal(1);
+    expect((await cluster.node(1).counters())['corrupt_blobs_total']).to.equal(0);
+  });
+
   it('a peer that only looks has what is on its way, too', async () => {
     const path = pathOwnedBy(cluster, 0, 2, `size=${SIZE}`);
     const token = { file: cluster.tokenFile(1) };
