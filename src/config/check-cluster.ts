@@ -53,8 +53,14 @@ function checkManifest(tree: ConfigTree, explainer: IssueExplainer): readonly Co
     const expected = 'auto or delete with lock litefs, as WAL can lose what was written there';
     issues.push(explainer.issueAt(['manifest', 'journal'], expected));
   }
-  if (lock !== 'peer') return issues;
   const replication = at('manifest', 'replication') ?? 'none';
+  const isLed = replication === 'journal' && at('cluster', 'primary') !== undefined;
+  if (isLed && (lock ?? 'local') !== 'peer' && lock !== 'auto') {
+    const expected = 'peer or auto, as cluster.primary names the node that writes the manifest';
+    issues.push(explainer.issueAt(['manifest', 'lock', 'type'], expected, String(lock ?? 'local')));
+  }
+  const isShipped = lock === 'peer' || (lock === 'auto' && isLed);
+  if (!isShipped) return issues;
   if (replication === 'none') {
     const expected =
       'manifest.replication: journal or litefs, which bring the rows that the primary writes';

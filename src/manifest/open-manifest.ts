@@ -91,10 +91,11 @@ export async function openManifest(options: OpenManifestOptions): Promise<Sqlite
   return manifest;
 }
 
-function lockOf({ path, lock = 'local' }: OpenManifestOptions): WriterSettings['lock'] {
+function lockOf({ path, lock = 'local', cluster }: OpenManifestOptions): WriterSettings['lock'] {
   if (process.platform !== 'linux') return 'none';
   if (lock !== 'auto') return lock;
-  return isLiteFs(path) ? 'litefs' : 'local';
+  if (isLiteFs(path)) return 'litefs';
+  return (cluster?.primary ?? '') === '' ? 'local' : 'peer';
 }
 
 function journalOf(
