@@ -17,6 +17,8 @@ export interface LiteFsWatchOptions {
 }
 
 const EVERY_MS = 250;
+/** Longest that starting waits for what may be read; without it requests pass through. */
+const OPEN_MS = 1000;
 /** A COMMIT that takes longer is counted and told of: it has no time limit of its own. */
 const STUCK_NS = 3_000_000_000n;
 
@@ -26,6 +28,7 @@ export class LiteFsWatch implements AsyncDisposable {
   readonly #commit: BigInt64Array;
   readonly #timer: NodeJS.Timeout;
   readonly #detector: LiteFsDetector;
+  readonly #level = Promise.withResolvers<void>();
   #isLevel = false;
   #wedged: string | undefined;
   /** Beginning of the COMMIT that was told of; 0: none was. */
@@ -63,10 +66,19 @@ export class LiteFsWatch implements AsyncDisposable {
     return this.#isLevel;
   }
 
+  /** Resolves once the copy may be read, or after a second. */
+  async untilLevel(): Promise<void> {
+    const timer = setTimeout(() => this.#level.resolve(), OPEN_MS);
+    await this.#level.promise;
+    clearTimeout(timer);
+  }
+
   /** The writer met something. */
   hear(met: LiteFsMet): void {
-    if (met === 'level') this.#isLevel = true;
-    else this.#detector.refused();
+    if (met === 'level') {
+      this.#isLevel = true;
+      this.#level.resolve();
+    } else this.#detector.refused();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

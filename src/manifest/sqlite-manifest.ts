@@ -124,6 +124,7 @@ export class SqliteManifest implements Manifest {
   /** Opens the database and begins to follow it. Throws `conflict` when its schema is newer than this caje. */
   async open(): Promise<void> {
     await this.#writer.open();
+    await this.#liteFs?.untilLevel();
     this.#reader.read((reader) => this.#follower.start(reader));
     this.#timer = setInterval(() => this.#follow(), FOLLOW_MS).unref();
   }

@@ -142,6 +142,8 @@ describe('the manifest on a real LiteFS that fails', function (this: Mocha.Suite
     await using writer = await start(replica);
     await writer.put('before-wedge');
     await using helper = new HaltHelper(`${replica.path(MANIFEST)}-lock`, { mode: 'wait' });
+    // It takes a moment to start.
+    expect([await helper.lock(), await helper.unlock()]).to.deep.equal([0, 0]);
     const from = performance.now();
     await withReader(async () => await helper.lock());
     const isWedged = await replica
