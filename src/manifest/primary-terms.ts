@@ -63,6 +63,8 @@ export function writeFollower(
   url: string,
   at: number,
 ): void {
+  // A process that was there before.
+  database.prepare('DELETE FROM followers WHERE url = ? AND node <> ?').run(url, node);
   database
     .prepare(
       `INSERT INTO followers (node, url, seen_at) VALUES (?, ?, ?)

@@ -107,7 +107,7 @@ export class ReplicaFollower {
   async #find(signal: AbortSignal): Promise<PrimaryLink | 'self'> {
     const { settings, known, listens } = this.#options;
     const candidates = [settings.primary, known().url, ...settings.others].filter(Boolean);
-    let failure: unknown;
+    let failure: Error | undefined;
     for (let index = 0; index < candidates.length && index < MAX_CANDIDATES; index++) {
       const url = candidates[index] as string;
       if (candidates.indexOf(url) < index) continue;
@@ -129,7 +129,7 @@ export class ReplicaFollower {
         if (state.known.url !== '') candidates.push(state.known.url);
       } catch (error) {
         if (signal.aborted) throw error;
-        failure ??= error;
+        failure ??= error as Error;
       }
     }
     throw (
@@ -160,7 +160,7 @@ export class ReplicaFollower {
       const answer = await client.changes(
         {
           known: known(),
-          node: settings.node,
+          node: processName(settings.node),
           listens: listens(),
           cursors: rows.cursors(),
           waitMs,
@@ -204,7 +204,8 @@ export class ReplicaFollower {
       count('snapshots_total', 1);
       await takeSnapshot(
         {
-          ...{ client: link.client, known: link.known, node: settings.node, rows, signal },
+          ...{ client: link.client, known: link.known, rows, signal },
+          node: processName(settings.node),
           purged: async (purges) => await applied(true, purges),
           safe: (complete) => {
             if (!complete) trust(false);
@@ -221,4 +222,9 @@ export class ReplicaFollower {
 
 function isSame(url: string, own: string): boolean {
   return own !== '' && new URL(url).origin === new URL(own).origin;
+}
+
+/** Each process of a node has a memory of its own, in which a purge must be in effect too. */
+function processName(node: string): string {
+  return `${node}/${process.pid}`;
 }

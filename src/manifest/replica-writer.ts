@@ -38,6 +38,7 @@ export class ReplicaWriter {
   /** Absent: this node is the primary. */
   #replica: ReplicaSide | undefined;
   #herald: PrimaryHerald | undefined;
+  #started: Promise<void> | undefined;
   #others: readonly string[] = [];
   #turning: Promise<void> = Promise.resolve();
   #catchUp: NodeJS.Timeout | undefined;
@@ -56,12 +57,12 @@ export class ReplicaWriter {
 
   /** Answers one request, as soon as it is durable or known not to be written. */
   async handle(request: WriterRequest): Promise<WriterResponse> {
+    if (request.op === 'open') await this.#local.handle(request);
+    // A thread that took the place of one that died is not opened: it finds its place by itself.
+    this.#started ??= this.#start();
+    await this.#started;
     switch (request.op) {
       case 'open':
-        // Known before anything can be written.
-        this.#known = peekTerms(this.#settings.path).known;
-        await this.#local.handle(request);
-        await this.#start();
         return null;
       case 'cluster':
         return await this.#answer(request.ask);
@@ -131,7 +132,8 @@ export class ReplicaWriter {
 
   async #start(): Promise<void> {
     const { cluster, lock, path } = this.#settings;
-    const { followers } = peekTerms(path);
+    const { known, followers } = peekTerms(path);
+    this.#known = known;
     this.#others = [cluster.primary, ...cluster.others, ...followers].filter(Boolean);
     const { node } = this.#known;
     const isPrimary = node === '' ? lock !== 'peer' : node === cluster.node;

@@ -52,10 +52,11 @@ function auditJournal(
 ): ReadonlyMap<number, Change> {
   const { nsid, name, first_jid, next_jid } = namespace;
   const changes = database
-    .prepare<[number], Change>(
-      'SELECT jid, op, key, variant, digest, size, change_id FROM journal WHERE nsid = ? ORDER BY jid',
+    .prepare<[number, number], Change>(
+      // What lies before is of a former epoch, kept for its change ids.
+      'SELECT jid, op, key, variant, digest, size, change_id FROM journal WHERE nsid = ? AND jid >= ? ORDER BY jid',
     )
-    .all(nsid);
+    .all(nsid, first_jid);
   let expected = first_jid;
   for (const { jid } of changes) {
     if (jid !== expected) problems.push(`journal ${name}: ${jid} follows ${expected - 1}`);

@@ -1,0 +1,175 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { PrimaryClient } from '../../../src/manifest/primary-client.ts';
+import { eventually } from '../../criteria/eventually.ts';
+import { manifestPath } from '../../criteria/node-files.ts';
+import { holdLock } from '../../support/hold-lock.ts';
+import { JournalProcesses } from '../../support/journal-processes.ts';
+import type { SoakRow } from '../soak-row.ts';
+import { alsoTry, tryCases } from '../try-cases.ts';
+
+/** Each transaction of the primary is stretched by so much. */
+const COMMIT_MS = 400;
+const SLOW = { CAJE_TEST_COMMIT_DELAY_MS: String(COMMIT_MS) };
+const PATIENCE_MS = 30_000;
+
+/** Moments of a batch's way at which a node is killed. */
+type Moment = (cluster: JournalProcesses, path: string, kill: () => Promise<void>) => Promise<void>;
+
+const MOMENTS: readonly (readonly [string, Moment])[] = [
+  [
+    'before it is sent',
+    async (cluster, path, kill) => {
+      cluster.proxy(1).fault = { refuse: true };
+      cluster.proxy(1).resetAll();
+      await cluster.get(1, path);
+      await kill();
+    },
+  ],
+  [
+    'received',
+    async (cluster, path, kill) => {
+      // The batch waits for the lock.
+      await using holder = await holdLock(`${manifestPath(cluster.node(0))}-lock`);
+      await cluster.get(1, path);
+      await delay(200);
+      await kill();
+      await holder.release();
+    },
+  ],
+  [
+    'in its transaction',
+    async (cluster, path, kill) => {
+      await cluster.get(1, path);
+      await delay(COMMIT_MS / 2);
+      await kill();
+    },
+  ],
+  [
+    'committed, its answer under way',
+    async (cluster, path, kill) => {
+      await cluster.get(1, path);
+      await delay(COMMIT_MS / 2);
+      cluster.proxy(1).fault = { partition: true };
+      await eventually('the commit', () => cluster.rows(0, path).length, PATIENCE_MS);
+      await kill();
+    },
+  ],
+  [
+    'answered',
+    async (cluster, path, kill) => {
+      await cluster.get(1, path);
+      await eventually('the commit', () => cluster.rows(0, path).length, PATIENCE_MS);
+      await kill();
+    },
+  ],
+  [
+    'brought in',
+    async (cluster, path, kill) => {
+      await cluster.get(1, path);
+      await eventually('the row', () => cluster.rows(1, path).length, PATIENCE_MS);
+      await kill();
+    },
+  ],
+];
+
+/** What becomes of changes on their way to the primary. */
+export const rows: readonly SoakRow[] = [
+  {
+    id: 'F-51-journal',
+    title: 'the primary killed at any step of a shipped batch, its row is on all nodes once',
+    quick: 6,
+    full: 60,
+    quickMs: 240_000,
+    run: async ({ seed, ...run }) =>
+      await killAt(0, { seed, ...run }, (cluster, path) => {
+        // What waits in a node that lives is written once the primary is back.
+        return cluster.changes(0, path) === 1;
+      }),
+  },
+  {
+    id: 'F-53-journal',
+    title:
+      'a node killed at any step of a batch that it ships leaves its row on all nodes or on none',
+    quick: 6,
+    full: 50,
+    quickMs: 240_000,
+    run: async (run) => await killAt(1, run, (cluster, path) => cluster.changes(0, path) <= 1),
+  },
+  {
+    id: 'F-55-journal',
+    title:
+      'a node paused with a batch on its way, then continued, writes nothing that a purge forbids',
+    quick: 1,
+    full: 20,
+    run: async (run) => {
+      await using cluster = await JournalProcesses.start({ seed: run.seed, followers: 1 });
+      const result = await tryCases(run, async (number) => {
+        const path = `/paused/${number}`;
+        await cluster.get(1, `/before/${number}`);
+        await eventually('the row before', () => cluster.rows(1, `/before/${number}`).length);
+        cluster.proxy(1).fault = { partition: true };
+        await cluster.get(1, path);
+        process.kill(cluster.node(1).pid, 'SIGSTOP');
+        await cluster.node(0).run('purge', '--all');
+        process.kill(cluster.node(1).pid, 'SIGCONT');
+        cluster.proxy(1).fault = {};
+        // A fill that begins before it has heard of the purge is refused too.
+        await cluster.level();
+        await cluster.get(1, `/after/${number}`);
+        await eventually('the next row', () => cluster.rows(0, `/after/${number}`).length);
+        await cluster.level();
+        if (cluster.changes(0, path) !== 0) throw new Error('the late batch was written');
+        const { headers } = await cluster.get(1, path);
+        if (headers.get('X-Cache') === 'HIT') throw new Error('what was purged is served');
+      });
+      return await alsoTry(result, run, async () => await cluster.finish());
+    },
+  },
+  {
+    id: 'M7-lease',
+    title:
+      'the holder of a lease is gone: the primary writes again once it runs out, and not before',
+    quick: 1,
+    full: 50,
+    run: async (run) => {
+      await using cluster = await JournalProcesses.start({ seed: run.seed, followers: 1 });
+      return await tryCases(run, async (number) => {
+        const path = `/leased/${number}`;
+        const client = new PrimaryClient(cluster.node(0).peerUrl, cluster.token);
+        const { ttlMs } = await client.lease('somebody', 5000);
+        const from = performance.now();
+        await client[Symbol.asyncDispose]();
+        await cluster.get(0, path);
+        await eventually('the row', () => cluster.rows(0, path).length, PATIENCE_MS);
+        if (performance.now() - from < ttlMs * 0.9) throw new Error('written during the lease');
+      });
+    },
+  },
+];
+
+async function killAt(
+  victim: 0 | 1,
+  run: Parameters<SoakRow['run']>[0],
+  isRight: (cluster: JournalProcesses, path: string) => boolean,
+): ReturnType<SoakRow['run']> {
+  await using cluster = await JournalProcesses.start({ seed: run.seed, followers: 2, env: SLOW });
+  const result = await tryCases(run, async (number) => {
+    const [moment, reach] = MOMENTS[number % MOMENTS.length] ?? [];
+    if (moment === undefined || reach === undefined) throw new Error('no such moment');
+    const path = `/${victim}/${number}`;
+    try {
+      await reach(cluster, path, async () => void (await cluster.node(victim).kill9()));
+    } finally {
+      cluster.proxy(1).fault = {};
+      if (!cluster.node(victim).isRunning) await cluster.node(victim).restart();
+    }
+    // Whatever comes after it is behind it in each queue.
+    const next = `${path}/next`;
+    await cluster.get(1, next);
+    await eventually(`a row after ${moment}`, () => cluster.rows(2, next).length, PATIENCE_MS);
+    await cluster.level();
+    if (!isRight(cluster, path))
+      throw new Error(`${moment}: ${cluster.changes(0, path)} changes of it are in the journal`);
+  });
+  return await alsoTry(result, run, async () => await cluster.finish());
+}
