@@ -2,6 +2,7 @@ import type { Clock } from './clock.ts';
 import type { Config } from './config/config.ts';
 import { createGoHandlers } from './go-handlers.ts';
 import type { GoParts } from './go-rules.ts';
+import { createGuestHandlers } from './guest-handlers.ts';
 import { createHouseHandlers } from './house-handlers.ts';
 import type { HouseParts } from './house-parts.ts';
 import type { ControlHandler } from './http/control-socket.ts';
@@ -64,6 +65,7 @@ export function createControlHandlers(
     },
     counters: () => parts.metrics.snapshot(),
     ...createPrimaryHandlers(parts),
+    ...createGuestHandlers(parts),
     ...createGoHandlers(parts),
     ...createHouseHandlers(parts),
     ...createStorageHandlers(parts),

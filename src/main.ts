@@ -26,6 +26,7 @@ import type { Logger } from './log.ts';
 import type { Manifest } from './manifest/manifest.ts';
 import type { Metrics } from './metrics.ts';
 import { openDataFolder } from './node-identity.ts';
+import { populateInNode } from './node-populate.ts';
 import { type BuiltRule, buildRules } from './rule-set.ts';
 import type { Backend } from './storage/backend.ts';
 import { TOKENS } from './tokens.ts';
@@ -46,8 +47,8 @@ export interface StartOptions {
 
 /** A node that serves. */
 export interface RunningNode {
-  /** Where it listens: `http://127.0.0.1:8080`. */
-  readonly publicUrl: string;
+  /** Where it listens: `http://127.0.0.1:8080`. Absent: it serves no clients. */
+  readonly publicUrl: string | undefined;
   /** Absent: it has no peer listener. */
   readonly peerUrl: string | undefined;
   readonly dataDir: string;
@@ -94,6 +95,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   const trusts = trustCheck(config.trustedProxies);
   const base = { trusts, log, metrics, routes, router, nodeId: identity.nodeId, clock };
   const listen = { config, log, metrics, clock };
+  const isProxy = config.roles.includes('proxy');
   const fast = createFastPath({
     manifest,
     cache: container.get(TOKENS.BodyCache),
@@ -103,7 +105,8 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
     access: config.log.access,
   });
   stack.defer(() => fast.close());
-  const publicServer = makeServer(listen, createApp({ ...base, noted: fast.note }), fast.serve);
+  const app = createApp({ ...base, noted: fast.note });
+  const publicServer = isProxy ? makeServer(listen, app, fast.serve) : undefined;
   const tokens = stack.use(await PeerTokenFiles.open(tokenFiles(config), log));
   const peers = await container.getAsync(TOKENS.ManifestPeers);
   const peerApi = createPeerApi({
@@ -117,25 +120,26 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   const tls = await readPeerTls(config);
   const peerServer = config.listen.peer ? makeServer({ ...listen, tls }, peerApi) : undefined;
 
+  const parts = {
+    ...{ manifest, purger, metrics, config, clock, peers },
+    backends: async () => backends,
+    nodeId: identity.nodeId,
+    hashThread: container.get(TOKENS.HashThread),
+    build: async ({ name }: Pick<BuiltRule['config'], 'name'>) => ruleNamed(rules, name),
+    spool: folder,
+    storage: storagesOf(components),
+    rowNotes,
+  };
   const control = stack.use(
     await openControlSocket({
       path: join(identity.dataDir, 'control.sock'),
-      handlers: createControlHandlers({
-        ...{ manifest, purger, metrics, config, clock, peers },
-        backends: async () => backends,
-        nodeId: identity.nodeId,
-        hashThread: container.get(TOKENS.HashThread),
-        build: async ({ name }) => ruleNamed(rules, name),
-        spool: folder,
-        storage: storagesOf(components),
-        rowNotes,
-      }),
+      handlers: createControlHandlers(parts),
       log,
     }),
   );
   log.debug({ path: control.path }, 'control socket open');
-  const publicUrl = await bind(publicServer, config.listen.public, 'public', log);
-  stack.defer(async () => void (await publicServer.close()));
+  const publicUrl = publicServer && (await bind(publicServer, config.listen.public, 'public', log));
+  stack.defer(async () => void (await publicServer?.close()));
   const peerUrl =
     peerServer && config.listen.peer
       ? await bind(peerServer, config.listen.peer, 'peer', log, tls && 'https')
@@ -157,9 +161,14 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
     nodeId: identity.nodeId,
     dataDir: identity.dataDir,
     sparesOrphans: async () => await rowNotes.hasOthers(),
-    build: async ({ name }) => ruleNamed(rules, name),
+    build: parts.build,
     signal: keeping.signal,
   });
+  const { dataDir } = identity;
+  const { intervalMs } = config.populate;
+  const populated = config.roles.includes('populate')
+    ? populateInNode({ ...parts, log }, { dataDir, intervalMs, signal: keeping.signal })
+    : undefined;
   const rest = stack.move();
   const { notReadyMs, graceMs } = config.drain;
   return {
@@ -177,7 +186,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
       );
       const answers = cut.reduce<number>((sum, count) => sum + (count ?? 0), 0);
       if (answers > 0) log.warn({ answers }, 'answers were cut when the grace time ended');
-      await kept;
+      await Promise.all([kept, populated]);
       // A body that a client has whole is worth the moment until it is kept.
       await pullThrough.settle(SETTLE_MS);
       await rest.disposeAsync();

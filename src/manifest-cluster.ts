@@ -5,8 +5,8 @@ import { readSecret } from './values.ts';
 
 /** What the manifest has to know of other nodes. Throws `invalid` for a token that cannot be read. */
 export async function manifestCluster(
-  { cluster, manifest, baseDir }: Config,
-  { nodeId }: NodeIdentity,
+  { cluster, manifest, roles, baseDir }: Config,
+  { nodeId, guestOf }: NodeIdentity,
 ): Promise<Pick<OpenManifestOptions, 'cluster' | 'purgeWaitMs'>> {
   const token =
     cluster.token && (await readSecret({ kind: 'file', path: cluster.token.file }, baseDir));
@@ -14,6 +14,8 @@ export async function manifestCluster(
     purgeWaitMs: cluster.purgeWaitMs,
     cluster: {
       node: nodeId,
+      mayLead: roles.includes('writer'),
+      guestOf,
       follows: manifest.replication === 'journal',
       primary: cluster.primary?.href ?? '',
       token: token?.trim() ?? '',

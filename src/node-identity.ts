@@ -9,6 +9,8 @@ export interface NodeIdentity {
   readonly nodeId: string;
   /** Absolute path of the data folder. */
   readonly dataDir: string;
+  /** Control socket of the node on this folder that this process works beside and hands its changes to. Absent: it is the node. */
+  readonly guestOf?: string | undefined;
 }
 
 const NAME = /^caje-[0-9a-f]{16}$/;

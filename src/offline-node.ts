@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { SystemClock } from './clock.ts';
 import type { ComponentType } from './component.ts';
 import type { Config, Rule } from './config/config.ts';
@@ -30,13 +31,23 @@ export interface OfflineOptions {
   readonly types: readonly ComponentType[];
   readonly plugins: Parameters<typeof createContainer>[0]['plugins'];
   readonly log: Logger;
+  /** True: it goes on for long, and a node may serve this folder meanwhile. Absent: it is over soon. */
+  readonly beside?: boolean | undefined;
+}
+
+/** Whether a process beside a node hands its changes to it, so that the folder has one follower and one shipper. */
+export function isGuest({ manifest: { replication, lock }, cluster }: Config): boolean {
+  const mayShip = lock.type === 'peer' || (lock.type === 'auto' && cluster.primary !== undefined);
+  return replication === 'journal' || mayShip;
 }
 
 /** Opens the manifest and what the commands need of stores and rules, without listening; writing takes the manifest's own lock. */
 export async function openOfflineNode(options: OfflineOptions): Promise<OfflineNode> {
-  const { config } = options;
+  const { config, beside = false } = options;
   const clock = new SystemClock();
-  const identity = openDataFolder(config.data);
+  const opened = openDataFolder(config.data);
+  const guestOf = beside && isGuest(config) ? join(opened.dataDir, 'control.sock') : undefined;
+  const identity = { ...opened, guestOf };
   const container = createContainer({ ...options, identity, clock, startDemo: noDemo });
   await using stack = new AsyncDisposableStack();
   stack.use(await container.getAsync(TOKENS.NodeDatabase));

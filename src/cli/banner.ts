@@ -10,8 +10,10 @@ export function banner(node: RunningNode, config: Config, version: string): stri
   const notes = [
     ...node.rules.flatMap(({ config: { name }, notes }) => notes.map((note) => `${name}: ${note}`)),
   ];
+  const does = node.publicUrl === undefined ? 'serves no clients' : `listens on ${node.publicUrl}`;
   const lines = [
-    `${strong(`caje ${version}`)} listens on ${node.publicUrl} (configuration: ${config.source})`,
+    `${strong(`caje ${version}`)} ${does} (configuration: ${config.source})`,
+    ...(isUsual(config) ? [] : [`roles: ${config.roles.join(', ')}`]),
     ...(node.peerUrl === undefined ? [] : [`peers ask ${node.peerUrl}`]),
     '',
     ...node.rules.map((built) => `  ${ruleLine(built, node.publicUrl, config)}`),
@@ -25,13 +27,18 @@ export function banner(node: RunningNode, config: Config, version: string): stri
   return lines.join('\n');
 }
 
+function isUsual({ roles }: Config): boolean {
+  return roles.length === 2 && roles.includes('proxy') && roles.includes('writer');
+}
+
 function ruleLine(
   { config: rule, off, sources }: BuiltRule,
-  publicUrl: string,
+  publicUrl: string | undefined,
   config: Config,
 ): string {
   if (off !== undefined) return `${rule.name}: off, because ${off}`;
-  const place = rule.host === undefined ? `${publicUrl}${rule.path}` : `${rule.host}${rule.path}`;
+  const place =
+    rule.host === undefined ? `${publicUrl ?? ''}${rule.path}` : `${rule.host}${rule.path}`;
   const from = sources.map((source) => describe(source, config.fetchers.get(source)));
   return `${rule.name}: ${place} → ${rule.protocol} from ${from.join(', ')}, ${kept(rule.stash, config)}`;
 }
@@ -51,7 +58,8 @@ function kept(stasher: string, config: Config): string {
 }
 
 function tries({ rules, publicUrl }: RunningNode, config: Config): string[] {
-  const on = rules.filter(({ rule }) => rule !== undefined).map((built) => built.config);
+  const served = publicUrl === undefined ? [] : rules;
+  const on = served.filter(({ rule }) => rule !== undefined).map((built) => built.config);
   const lines: string[] = [];
   const site = on.find(({ protocol }) => protocol === 'http');
   if (site) {

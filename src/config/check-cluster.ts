@@ -9,7 +9,34 @@ export function checkCluster(tree: ConfigTree, explainer: IssueExplainer): reado
     ...checkListeners(tree, explainer),
     ...checkNodes(tree, explainer),
     ...checkManifest(tree, explainer),
+    ...checkRoles(tree, explainer),
   ];
+}
+
+function mayWrite(tree: ConfigTree): boolean {
+  const roles = valueAt(tree.root, ['roles']);
+  return !Array.isArray(roles) || roles.length === 0 || roles.includes('writer');
+}
+
+/** A node that may not write needs one that does. */
+function checkRoles(tree: ConfigTree, explainer: IssueExplainer): readonly ConfigIssue[] {
+  const at = (...path: string[]): unknown => valueAt(tree.root, path);
+  if (mayWrite(tree)) return [];
+  const lock = at('manifest', 'lock', 'type');
+  // What that needs is said where it stands.
+  if (lock === 'peer') return [];
+  if (lock !== undefined && lock !== 'auto') {
+    const expected = 'peer, or no such key, as roles has no writer';
+    return [explainer.issueAt(['manifest', 'lock', 'type'], expected)];
+  }
+  const missing = ['cluster.primary', 'cluster.token'].filter(
+    (key) => at(...key.split('.')) === undefined,
+  );
+  if ((at('manifest', 'replication') ?? 'none') === 'none') missing.push('manifest.replication');
+  if (missing.length === 0) return [];
+  const expected =
+    'writer among them, or a primary that changes are handed to: cluster.primary, cluster.token and manifest.replication (journal or litefs)';
+  return [explainer.issueAt(['roles'], expected, `no ${missing.join(', no ')}`)];
 }
 
 function checkListeners(tree: ConfigTree, explainer: IssueExplainer): readonly ConfigIssue[] {
@@ -55,7 +82,8 @@ function checkManifest(tree: ConfigTree, explainer: IssueExplainer): readonly Co
   }
   const replication = at('manifest', 'replication') ?? 'none';
   const isLed = replication === 'journal' && at('cluster', 'primary') !== undefined;
-  if (isLed && (lock ?? 'local') !== 'peer' && lock !== 'auto') {
+  const isShippedByRole = lock === undefined && !mayWrite(tree);
+  if (isLed && (lock ?? 'local') !== 'peer' && lock !== 'auto' && !isShippedByRole) {
     const expected = 'peer or auto, as cluster.primary names the node that writes the manifest';
     issues.push(explainer.issueAt(['manifest', 'lock', 'type'], expected, String(lock ?? 'local')));
   }

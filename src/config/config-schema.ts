@@ -4,7 +4,7 @@ import { duration, httpUrl, size } from '../values.ts';
 import { clusterSection, peerListenSchema } from './cluster-schema.ts';
 import type { ComponentTypes } from './component-schema.ts';
 import { componentJsonSchema, componentSection } from './component-schema.ts';
-import type { ConfigSections } from './config.ts';
+import type { ConfigSections, Role } from './config.ts';
 import type { JsonSchema } from './json-schema.ts';
 import { cidr, listenAddress } from './patterns.ts';
 import { ruleJsonSchema, ruleSchema } from './rule-schema.ts';
@@ -23,6 +23,11 @@ export function configSchema(types: ComponentTypes): z.ZodType<ConfigSections> {
       .prefault({}),
     fills: z.strictObject({ concurrent: count().default(64) }).prefault({}),
     data: z.string().min(1).default('./data'),
+    roles: rolesList(),
+    populate: z
+      .strictObject({ interval: duration().prefault('5s') })
+      .transform(({ interval }) => ({ intervalMs: interval }))
+      .prefault({}),
     plugins: z.array(z.string().min(1)).default([]),
     storage: componentSection('backend', types),
     fetchers: componentSection('fetcher', types),
@@ -101,6 +106,16 @@ function manifestSection(): z.ZodType<ConfigSections['manifest'], object | undef
         .prefault({}),
     })
     .prefault({});
+}
+
+function rolesList(): z.ZodType<readonly Role[], readonly Role[] | undefined> {
+  return z
+    .array(z.enum(['proxy', 'writer', 'populate']))
+    .min(1)
+    .refine((roles) => new Set(roles).size === roles.length, {
+      error: 'expected each role once',
+    })
+    .default(['proxy', 'writer']);
 }
 
 function scrubSection(): z.ZodType<ConfigSections['scrub'], object | undefined> {

@@ -58,6 +58,12 @@ export interface Rule {
   readonly cookies: 'bypass' | 'ignore';
 }
 
+/**
+ * What a node may do: `proxy` serves clients, `writer` may write the manifest itself, `populate` fetches the bodies of entries
+ * that other nodes made.
+ */
+export type Role = 'proxy' | 'writer' | 'populate';
+
 /** Who may ask the peer listener. */
 export interface PeerToken {
   readonly name: string;
@@ -100,6 +106,10 @@ export interface ConfigSections {
   readonly memory: { readonly index: number; readonly bodies: number };
   readonly fills: { readonly concurrent: number };
   readonly data: string;
+  /** What this node does; at least one. */
+  readonly roles: readonly Role[];
+  /** How bodies of others' entries are fetched by a node with that role. `intervalMs`: between two looks at the journal. */
+  readonly populate: { readonly intervalMs: number };
   readonly plugins: readonly string[];
   readonly storage: Components;
   readonly fetchers: Components;

@@ -38,6 +38,10 @@ export interface LoadedConfig {
   readonly schema: JsonSchema;
 }
 
+interface Effective extends Readonly<Record<string, unknown>> {
+  readonly manifest: { readonly lock: object };
+}
+
 interface Source {
   readonly name: string;
   readonly baseDir: string;
@@ -65,8 +69,18 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
     ...checkConfig(tree, types, explainer),
   ];
   if (!parsed.success || issues.length > 0) throw new ConfigError(inOrder(unique(issues)));
-  const effective = withDefaults(schema, tree.root) as Record<string, unknown>;
-  return { config: resolveConfig(parsed.data, source), types, effective, schema };
+  const { manifest, roles } = parsed.data;
+  // Who may not write hands changes to who does.
+  const type = roles.includes('writer') ? manifest.lock.type : 'peer';
+  const sections = { ...parsed.data, manifest: { ...manifest, lock: { ...manifest.lock, type } } };
+  const effective = withDefaults(schema, tree.root) as Effective;
+  const lock = { ...effective.manifest.lock, type };
+  return {
+    config: resolveConfig(sections, source),
+    types,
+    effective: { ...effective, manifest: { ...effective.manifest, lock } },
+    schema,
+  };
 }
 
 async function readSource({ file, env, cwd }: LoadOptions): Promise<Source> {

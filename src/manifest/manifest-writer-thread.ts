@@ -1,6 +1,7 @@
 import { workerData } from 'node:worker_threads';
 import { SystemClock } from '../clock.ts';
 import { serveRequests } from '../sqlite/serve-writer.ts';
+import { GuestWriter } from './guest-writer.ts';
 import { ReplicaWriter } from './replica-writer.ts';
 import type {
   WriterEvent,
@@ -17,8 +18,14 @@ const notify = serveRequests<WriterRequest, WriterResponse, WriterEvent>(
   () => writer.close(),
 );
 
-const writer = new ReplicaWriter(workerData as WriterSettings, {
+const settings = workerData as WriterSettings;
+const context = {
   clock: new SystemClock(),
   notify,
   commitDelayMs: Number(process.env[DELAY_VARIABLE] ?? 0),
-});
+};
+const { guestOf } = settings.cluster;
+const writer: ReplicaWriter | GuestWriter =
+  guestOf === undefined
+    ? new ReplicaWriter(settings, context)
+    : new GuestWriter(settings, context, guestOf);

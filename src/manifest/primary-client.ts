@@ -25,6 +25,8 @@ import {
   stateSchema,
 } from './primary-schemas.ts';
 
+/** Before the names of the control socket's calls. */
+const CONTROL_API = '/control/manifest-';
 const CONNECT_MS = 3000;
 const STATE_MS = 3000;
 /** A batch waits for the primary's lock, ten seconds at most, then for its disk. */
@@ -56,18 +58,26 @@ export class PrimaryClient implements AsyncDisposable {
   readonly #base: string;
   readonly #token: string;
 
-  constructor(url: string, token: string) {
+  /** `socketPath`: where a node of this machine is asked by its control socket; `url` is then a name for messages. Absent: `url` is asked. */
+  constructor(url: string, token: string, socketPath?: string) {
     const { origin, pathname } = new URL(url);
     this.url = url.replace(/\/+$/, '');
-    this.#base = pathname.replace(/\/+$/, '') + MANIFEST_API;
+    const api = socketPath === undefined ? `${MANIFEST_API}/` : CONTROL_API;
+    this.#base = pathname.replace(/\/+$/, '') + api;
     this.#token = token;
     this.#pool = new Pool(origin, {
+      ...(socketPath !== undefined && { socketPath }),
       connections: CONNECTIONS,
       connect: { timeout: CONNECT_MS },
       // Each call has a limit of its own.
       headersTimeout: 0,
       bodyTimeout: 0,
     });
+  }
+
+  /** The node that serves the same folder, by its control socket: it knows `batch` and `purge`, and writes wherever it itself would. */
+  static beside(socketPath: string): PrimaryClient {
+    return new PrimaryClient('http://the-node-beside', '', socketPath);
   }
 
   async state(request: StateRequest, options?: CallOptions): Promise<NodeState> {
@@ -142,7 +152,7 @@ export class PrimaryClient implements AsyncDisposable {
     try {
       const answer = await this.#pool.request({
         method: 'POST',
-        path: `${this.#base}/${what}`,
+        path: `${this.#base}${what}`,
         headers: { authorization: `Bearer ${this.#token}`, 'content-type': 'application/json' },
         body: JSON.stringify(request),
         signal: signal ? AbortSignal.any([late, signal]) : late,

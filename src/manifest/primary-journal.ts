@@ -2,6 +2,18 @@ import type { JournalPage, JournalRow } from './manifest.ts';
 import { journalStart, MAX_LIMIT, readable } from './manifest-pages.ts';
 import type { ReaderAccess } from './reader-access.ts';
 
+/** Which rows of the journal are wanted. */
+export interface JournalQuery {
+  readonly namespace: string;
+  /** `epoch:jid`; '' from the start. */
+  readonly since: string;
+  readonly limit: number;
+  /** True: every row; false: of each key and variant only the newest. */
+  readonly all: boolean;
+  /** Longest wait for something new. Milliseconds. */
+  readonly waitMs: number;
+}
+
 /**
  * A page of one namespace's journal without rows that a later change of the same key and variant has overtaken. Throws as
  * `journalPage`.

@@ -166,3 +166,9 @@ export function isNewer(other: Term, own: Term): boolean {
   if (other.term !== own.term) return other.term > own.term;
   return other.term > 0 && other.node > own.node;
 }
+
+/** Where a node that listens so (`http:8180`) and asks from this host is itself asked. */
+export function addressOf(listens: string, host: string): string {
+  const [scheme, port] = listens.split(':');
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}

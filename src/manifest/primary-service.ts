@@ -17,7 +17,7 @@ import {
   PrimaryFollowers,
   type PrimaryFollowersOptions,
 } from './primary-followers.ts';
-import { latestPage } from './primary-journal.ts';
+import { type JournalQuery, latestPage } from './primary-journal.ts';
 import type {
   BatchAnswer,
   BatchRequest,
@@ -32,7 +32,7 @@ import type {
   StateRequest,
   Term,
 } from './primary-protocol.ts';
-import { MAX_WAIT_MS, PAGE_ROWS } from './primary-protocol.ts';
+import { addressOf, MAX_WAIT_MS, PAGE_ROWS } from './primary-protocol.ts';
 import type { ReaderAccess } from './reader-access.ts';
 import { toChange } from './shipped-change.ts';
 import type { WriterClient } from './writer-client.ts';
@@ -47,18 +47,6 @@ export interface PrimaryServiceOptions extends Omit<PrimaryFollowersOptions, 'on
   readonly purge: (shipped: PurgeShipped) => Promise<PurgeResponse>;
   /** Brings in what was written just now. */
   readonly follow: () => void;
-}
-
-/** Which rows of the journal are wanted. */
-export interface JournalQuery {
-  readonly namespace: string;
-  /** `epoch:jid`; '' from the start. */
-  readonly since: string;
-  readonly limit: number;
-  /** True: every row; false: of each key and variant only the newest. */
-  readonly all: boolean;
-  /** Longest wait for something new. Milliseconds. */
-  readonly waitMs: number;
 }
 
 /** What other nodes may ask of this node's manifest, and what this node is among them. Everything throws a `ProxyError` whose message says why not. */
@@ -149,6 +137,20 @@ export class PrimaryService {
   /** Writes a replica's changes. Each outcome is final; a change that was written before is told so and not written again. */
   async batch(request: BatchRequest): Promise<BatchAnswer> {
     const known = await this.#asPrimary(request.known);
+    return { known, outcomes: await this.#write(request) };
+  }
+
+  /** Writes changes of a process beside this node wherever this node's own go. Else as `batch`. */
+  async batchHere(request: BatchRequest): Promise<BatchAnswer> {
+    return { known: this.#known(), outcomes: await this.#write(request) };
+  }
+
+  /** Purges for a process beside this node as for this node itself. */
+  async purgeHere(request: PurgeShipped): Promise<PurgeAnswer> {
+    return { known: this.#known(), ...(await this.#options.purge(request)) };
+  }
+
+  async #write(request: BatchRequest): Promise<BatchAnswer['outcomes']> {
     const { writer, follow } = this.#options;
     const changes = request.changes.map((change) => toChange(change, request.columns));
     const bytes = changes.reduce((sum, change) => sum + change.bytes, 0);
@@ -159,7 +161,7 @@ export class PrimaryService {
     if (outcomes.some(({ outcome }) => outcome === 'dropped') && writer.isClosed)
       throw new ProxyError('unavailable', 'primary-service.batch', 'the node stops');
     follow();
-    return { known, outcomes };
+    return outcomes;
   }
 
   /** Purges for a replica; resolves when it is durable here and in effect on every follower that is alive. */
@@ -291,9 +293,4 @@ export class PrimaryService {
       this.#waiting.delete(wake);
     }
   }
-}
-
-function addressOf(listens: string, host: string): string {
-  const [scheme, port] = listens.split(':');
-  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }

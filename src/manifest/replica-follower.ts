@@ -142,6 +142,7 @@ export class ReplicaFollower {
   #maySelf(url: string): boolean {
     const { settings, known } = this.#options;
     const { node } = known();
+    if (settings.mayLead === false) return false;
     return url === settings.primary && (node === '' || node === settings.node);
   }
 

@@ -26,10 +26,15 @@ const AT_FAULT = new Set(['invalid', 'too-large']);
 /** Longest that stopping goes on trying to ship what waits. */
 const CLOSE_WAIT_MS = 5000;
 
-/** A primary that may be asked. */
-export interface PrimaryLink {
-  readonly client: PrimaryClient;
+/** Where changes are handed to. */
+export interface ShipperLink {
+  readonly client: Pick<PrimaryClient, 'batch' | 'purge'>;
   readonly known: Term;
+}
+
+/** A primary that may be asked. */
+export interface PrimaryLink extends ShipperLink {
+  readonly client: PrimaryClient;
 }
 
 /** What the shipper needs. */
@@ -42,7 +47,7 @@ export interface ReplicaShipperOptions {
   /** Called with what became of each change. */
   readonly count: (outcome: string) => void;
   /** The primary is not, or not in this term, who it was thought to be. */
-  readonly lost: (link: PrimaryLink) => void;
+  readonly lost: (link: ShipperLink) => void;
 }
 
 /** A change that the primary has written and whose row has yet to come in. */
@@ -62,7 +67,7 @@ export class ReplicaShipper {
   readonly #queue = new CommitQueue(GROUP_WAIT_MS);
   #written: Written[] = [];
   #underWay: readonly Waiting[] = [];
-  #link: PrimaryLink | undefined;
+  #link: ShipperLink | undefined;
   #wake: () => void = () => {};
   #closeBy: number | undefined;
   readonly #running: Promise<void>;
@@ -94,7 +99,7 @@ export class ReplicaShipper {
   }
 
   /** Where changes go from now on; absent: nowhere for now. What another primary wrote and did not send back is asked of the new one. */
-  use(link: PrimaryLink | undefined): void {
+  use(link: ShipperLink | undefined): void {
     const before = this.#link?.known;
     this.#link = link;
     if (link !== undefined && (before?.term !== link.known.term || before.node !== link.known.node))
@@ -165,7 +170,7 @@ export class ReplicaShipper {
     }
   }
 
-  async #shipNext(link: PrimaryLink): Promise<void> {
+  async #shipNext(link: ShipperLink): Promise<void> {
     const next = this.#queue.nextGroup();
     const group: readonly Waiting[] = 'length' in next ? next : [next];
     this.#underWay = group;
@@ -184,7 +189,7 @@ export class ReplicaShipper {
     }
   }
 
-  async #shipChanges({ client, known }: PrimaryLink, group: readonly WaitingChange[]) {
+  async #shipChanges({ client, known }: ShipperLink, group: readonly WaitingChange[]) {
     const { outcomes } = await client.batch(
       {
         known,
@@ -208,7 +213,7 @@ export class ReplicaShipper {
     this.applied();
   }
 
-  async #shipPurge({ client, known }: PrimaryLink, waiting: WaitingPurge): Promise<void> {
+  async #shipPurge({ client, known }: ShipperLink, waiting: WaitingPurge): Promise<void> {
     const group = this.#underWay;
     const { purge, changeId, namespaces } = waiting.request;
     const { known: _, ...response } = await client.purge(
@@ -222,7 +227,7 @@ export class ReplicaShipper {
     this.applied();
   }
 
-  #failed(link: PrimaryLink, error: unknown): void {
+  #failed(link: ShipperLink, error: unknown): void {
     const kind = kindOf(error);
     if (kind === 'aborted') return;
     if (AT_FAULT.has(kind)) this.#queue.refuse(error);

@@ -137,7 +137,7 @@ export class ReplicaWriter {
     this.#others = [cluster.primary, ...cluster.others, ...followers].filter(Boolean);
     const { node } = this.#known;
     const isPrimary = node === '' ? lock !== 'peer' : node === cluster.node;
-    if (isPrimary) await this.#lead();
+    if (isPrimary && cluster.mayLead !== false) await this.#lead();
     else this.#serveAsReplica();
     this.#tell();
   }
@@ -216,6 +216,12 @@ export class ReplicaWriter {
   }
 
   async #promote(url: string, force: boolean): Promise<void> {
+    if (this.#settings.cluster.mayLead === false)
+      throw new ProxyError(
+        'conflict',
+        'replica-writer.promote',
+        'this node may not write the manifest: its roles have no writer',
+      );
     if (this.#replica === undefined)
       throw new ProxyError(
         'conflict',

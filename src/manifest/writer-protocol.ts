@@ -37,6 +37,10 @@ export interface ClusterSettings {
   readonly node: string;
   /** True: rows come from the primary's journal where this node is not the primary. */
   readonly follows: boolean;
+  /** False: this node is never the primary. Absent: it may be. */
+  readonly mayLead?: boolean | undefined;
+  /** Control socket of the node on the same folder that changes of this process are handed to. Absent: this process is the node. */
+  readonly guestOf?: string | undefined;
   /** The primary's peer listener; it may be this node's own. '': not configured. */
   readonly primary: string;
   /** Shown to other nodes. '': they are not asked. */

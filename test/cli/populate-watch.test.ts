@@ -1,45 +1,13 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { expect } from 'chai';
 import { eventually } from '../criteria/eventually.ts';
-import { keptBodies, manifestPath } from '../criteria/node-files.ts';
+import { entryRows, keptBodies, manifestPath } from '../criteria/node-files.ts';
 import { peerConfig } from '../criteria/peer-config.ts';
 import { Site, xCache } from '../criteria/site.ts';
-import type { NodeProcess } from '../support/node-process.ts';
-import { CAJE, cleanEnv, runCaje } from '../support/run-caje.ts';
+import { connectionsTo, journalSites, OWN, SHARED } from '../support/journal-sites.ts';
+import { follows, startWatch } from '../support/populate-watch.ts';
+import { runCaje } from '../support/run-caje.ts';
 
 const HOST = 'shared.test';
-
-interface Watch extends AsyncDisposable {
-  readonly process: ChildProcess;
-  /** Keys by what became of them, as they were told. */
-  readonly told: { readonly key: string; readonly outcome: string }[];
-  end(signal: NodeJS.Signals): Promise<number | null>;
-}
-
-async function watch(node: NodeProcess, ...args: readonly string[]): Promise<Watch> {
-  const own = ['populate', '--watch', '--json', '--interval', '50ms', '--config', node.configFile];
-  const child = spawn(CAJE, [...own, ...args], {
-    env: cleanEnv(),
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const gone = once(child, 'exit') as Promise<[number | null]>;
-  const told: Watch['told'] = [];
-  createInterface({ input: child.stdout }).on('line', (line) => void told.push(JSON.parse(line)));
-  const end = async (signal: NodeJS.Signals): Promise<number | null> => {
-    child.kill(signal);
-    return (await gone)[0];
-  };
-  return {
-    process: child,
-    told,
-    end,
-    [Symbol.asyncDispose]: async () => void (await end('SIGKILL')),
-  };
-}
 
 /** Two nodes on one manifest, each with a store of its own; the second one asks the first. */
 async function pair() {
@@ -58,15 +26,6 @@ async function pair() {
   return { first, second, [Symbol.asyncDispose]: async () => await stack.disposeAsync() };
 }
 
-/** Resolves once a watch of this node's folder knows from where it follows. */
-async function follows({ dataDir }: NodeProcess): Promise<void> {
-  const cursors = join(dataDir, 'populate.json');
-  await eventually(
-    'a cursor',
-    () => existsSync(cursors) && readFileSync(cursors, 'utf8').includes('web'),
-  );
-}
-
 async function bodies(site: Site): Promise<number> {
   return (await keptBodies(site.node)).length;
 }
@@ -79,7 +38,7 @@ describe('caje populate --watch', function () {
     const { first, second } = nodes;
     await first.getAs(HOST, '/before?size=3000');
     await eventually('the row', async () => (await bodies(first)) === 1 || undefined);
-    await using early = await watch(second.node);
+    await using early = startWatch(second.node);
     await follows(second.node);
     await first.getAs(HOST, '/new-1?size=3000');
     await first.getAs(HOST, '/new-2?size=300000');
@@ -90,7 +49,7 @@ describe('caje populate --watch', function () {
 
     await first.getAs(HOST, '/while-away?size=4000');
     await eventually('its body', async () => (await bodies(first)) === 5 || undefined);
-    await using late = await watch(second.node);
+    await using late = startWatch(second.node);
     await eventually('what came meanwhile', () => late.told.length >= 1 || undefined);
     expect(late.told.map(({ key }) => key)).to.deep.equal([`http://${HOST}/while-away?size=4000`]);
     expect(await late.end('SIGTERM')).to.equal(0);
@@ -114,7 +73,7 @@ describe('caje populate --watch', function () {
     const { first, second } = nodes;
     await first.getAs(HOST, '/before?size=3000');
     await eventually('the row', async () => (await bodies(first)) === 1 || undefined);
-    await using only = await watch(second.node, '--rule', 'site');
+    await using only = startWatch(second.node, '--rule', 'site');
     await follows(second.node);
     await first.getAs(HOST, '/other-rule?size=2000');
     await eventually('the row', async () => (await bodies(first)) === 2 || undefined);
@@ -125,6 +84,42 @@ describe('caje populate --watch', function () {
     expect(only.told).to.have.lengthOf(1);
     expect(only.told[0]).to.include({ rule: 'site', outcome: 'failed', problem: 'status 404' });
     expect(await bodies(second)).to.equal(0);
+  });
+
+  it('A11: on a replica of journal replication leaves following and shipping to the node, and waits while that is away', async () => {
+    await using sites = await journalSites();
+    const { first, second } = sites;
+    const primaryPort = Number(new URL(first.node.peerUrl).port);
+    await first.getAs(SHARED, '/before?size=3000');
+    await eventually('the row', () => entryRows(second.node, '/before?size=3000')[0]);
+    await using early = startWatch(second.node, '--rule', 'own');
+    await follows(second.node);
+    // What both have from origins of their own differs, so that there is something to write.
+    const row = '/differs?size=5000';
+    for (const path of ['/differs', '/away']) second.serve(path, { body: 'of the second origin' });
+    await first.getAs(OWN, row);
+    const digest = (await eventually('the row', () => entryRows(first.node, row)[0])).digest;
+    await eventually('a body', () => early.told.length > 0 || undefined);
+    expect(early.told[0]).to.include({ outcome: 'replaced', rule: 'own' });
+    const replaced = await eventually('the primary has what the watch brought', () =>
+      entryRows(first.node, row).find((one) => one.digest !== digest),
+    );
+    await eventually('and the replica', () =>
+      entryRows(second.node, row).some((one) => one.digest === replaced.digest),
+    );
+    expect(connectionsTo(second.node.pid, primaryPort)).to.be.greaterThan(0);
+    expect(connectionsTo(early.process.pid ?? 0, primaryPort)).to.equal(0);
+
+    // Alone it does not step in for the node; when that is back, all goes on.
+    await second.node.stop();
+    await first.getAs(OWN, '/away?size=700');
+    await eventually('the row', () => entryRows(first.node, '/away?size=700')[0]);
+    expect(connectionsTo(early.process.pid ?? 0, primaryPort)).to.equal(0);
+    await second.node.restart();
+    await eventually('what came meanwhile', () => early.told.length > 1 || undefined);
+    expect(early.told[1]).to.include({ outcome: 'replaced' });
+    expect(await early.end('SIGTERM')).to.equal(0);
+    expect((await second.getAs(OWN, '/away?size=700')).status).to.equal(200);
   });
 
   it('refuses names beside it and a time that is none', async () => {

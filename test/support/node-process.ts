@@ -131,7 +131,9 @@ export class NodeProcess implements AsyncDisposable {
     });
     createInterface(child.stderr).on('line', (line) => this.#take(line));
     createInterface(child.stdout).on('line', (line) => this.output.push(line));
-    await this.#ready(bound.map(([listener]) => listener));
+    const roles = (config['roles'] as readonly string[] | undefined) ?? ['proxy'];
+    const names = bound.map(([listener]) => listener);
+    await this.#ready(names.filter((name) => name !== 'public' || roles.includes('proxy')));
   }
 
   /** Resolves with the first log line that fits, also one already there. Rejects when the node ends without it. */
