@@ -24,8 +24,8 @@ export interface ClusterParts {
   readonly metrics: Metrics;
 }
 
-/** Connections to one other node at once: each miss that waits for its owner holds one. */
-const NODE_SOCKETS = 256;
+/** Requests to one other node at once, each of which may hold a block in memory; what is more is got by this node itself. */
+const NODE_SOCKETS = 128;
 
 /**
  * The nodes that share keys with this one; nothing is asked before `start`. Absent: the configuration names none. Throws

@@ -6,6 +6,9 @@ import { ProxyError } from '../errors.ts';
 /** Bytes of one SHA-256 in a list of block digests. */
 export const DIGEST_BYTES = 32;
 
+/** Kept on each side beside the block that is being compared. */
+const BUFFER_BYTES = 256 * 1024;
+
 /** What a body on its way is compared with. */
 export interface PromisedBlocks {
   /** SHA-256 of each block of `BLOCK_SIZE`, in order; blocks behind the last of them are not checked. */
@@ -42,7 +45,7 @@ class BlockCheck extends Transform {
   #hash: Hash = createHash('sha256');
 
   constructor(promised: PromisedBlocks, first: () => void) {
-    super({ readableHighWaterMark: BLOCK_SIZE, writableHighWaterMark: BLOCK_SIZE / 4 });
+    super({ readableHighWaterMark: BUFFER_BYTES, writableHighWaterMark: BUFFER_BYTES });
     this.#promised = promised;
     this.#count = promised.blocks.length / DIGEST_BYTES;
     this.#first = first;

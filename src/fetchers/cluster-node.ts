@@ -1,6 +1,7 @@
 import { kindOf, messageOf, ProxyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
+import { MAX_SOCKETS } from './http-client.ts';
 import { Mistrust } from './mistrust.ts';
 import { PeerClient, type PeerClientOptions } from './peer-client.ts';
 import { PEER_PROTOCOL } from './peer-protocol.ts';
@@ -32,6 +33,7 @@ export class ClusterNode implements AsyncDisposable {
   #heldOffUntil = 0;
   #failures = 0;
   #probing: Promise<void> | undefined;
+  #asked = 0;
 
   constructor(options: ClusterNodeOptions) {
     this.#options = options;
@@ -72,6 +74,17 @@ export class ClusterNode implements AsyncDisposable {
       this.#probing = undefined;
     });
     await this.#probing;
+  }
+
+  /** Takes one of the places for requests to it; what it gives hands it back. Absent: all are taken, which is no fault of the node. */
+  enter(): (() => void) | undefined {
+    if (this.#asked >= (this.#options.maxSockets ?? MAX_SOCKETS)) return undefined;
+    this.#asked += 1;
+    let left = false;
+    return () => {
+      if (!left) this.#asked -= 1;
+      left = true;
+    };
   }
 
   /** A request of ours to it failed: it is not used until it has said again who it is. */

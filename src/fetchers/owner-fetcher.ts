@@ -68,6 +68,11 @@ export class OwnerFetcher implements Fetcher {
   ): Promise<Fetched | undefined> {
     const { key } = options;
     const mistrusted = (): void => node.avoided.note(key);
+    const leave = node.enter();
+    if (leave === undefined) {
+      this.#count('busy');
+      return undefined;
+    }
     try {
       const fetched = await node.client.ask(request, {
         ...options,
@@ -78,9 +83,12 @@ export class OwnerFetcher implements Fetcher {
       if (fetched.miss === true || fetched.status >= 500) {
         this.#count(fetched.miss === true ? 'declined' : 'error');
         discard(fetched.body);
+        leave();
         return undefined;
       }
       this.#count('answered');
+      fetched.body.once('close', leave);
+      if (fetched.body.closed) leave();
       // What is not kept there is fetched by each for itself from now on.
       if (fetched.unkept === true && isWhole(request)) node.avoided.note(key);
       fetched.body.once('error', (error) => {
@@ -89,6 +97,7 @@ export class OwnerFetcher implements Fetcher {
       });
       return fetched;
     } catch (error) {
+      leave();
       if (options.signal?.aborted === true) throw error;
       this.#passedOver(node, error);
       return undefined;

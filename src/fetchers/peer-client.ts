@@ -240,7 +240,10 @@ export class PeerClient implements AsyncDisposable {
       case 502:
         throw new PeerAnswerError('upstream', OP, `${peer} answered 502: its own fetch failed`);
       default:
-        throw new ProxyError('upstream', OP, `${peer} answered ${status}`);
+        // A refusal in a node's own words is about this request; anything else is no node that could be asked.
+        throw isProblem(headers)
+          ? new PeerAnswerError('upstream', OP, `${peer} answered ${status}`)
+          : new ProxyError('upstream', OP, `${peer} answered ${status}`);
     }
   }
 
@@ -264,6 +267,10 @@ export class PeerClient implements AsyncDisposable {
 function fieldOf(fields: Trailers | undefined, name: string): string | undefined {
   const value = fields?.[name];
   return typeof value === 'string' ? value : value?.join(', ');
+}
+
+function isProblem(headers: HeaderList): boolean {
+  return /^application\/problem\+json\b/i.test(headers.get('content-type') ?? '');
 }
 
 function secondsOf(value: string | undefined): number | undefined {

@@ -6,11 +6,13 @@ import type { Fetched, Fetcher, FetchOptions } from '../../src/fetchers/fetcher.
 import { OwnerFetcher } from '../../src/fetchers/owner-fetcher.ts';
 import { hexToReprDigest } from '../../src/fetchers/peer-protocol.ts';
 import { HeaderList } from '../../src/headers.ts';
+import { eventually } from '../criteria/eventually.ts';
 import { RecordedLog } from '../support/recorded-log.ts';
 import { type FakeNode, NODE_TOKEN, startNode } from './fake-node.ts';
 import { ask, base, read, readText } from './requests.ts';
 
 const SIGN_MS = 500;
+const SOCKETS = 3;
 /** What a busy machine may add. Milliseconds. */
 const SLACK_MS = 1_000;
 const SEVERAL = Array.from({ length: 200 }, (_, number) => `web\nkey ${number}`);
@@ -35,6 +37,7 @@ describe('OwnerFetcher', () => {
       ...parts,
       log,
       selfId: self.id,
+      maxSockets: SOCKETS,
       isAsked: true,
       place: { urls: [one, two, self].map(({ url }) => new URL(url)) },
       readToken: async () => NODE_TOKEN,
@@ -121,6 +124,25 @@ describe('OwnerFetcher', () => {
     expect(ownAsked).to.equal(1);
   });
 
+  it('gets by itself what there is no connection left for, and does not blame the owner', async () => {
+    const waiting: (() => void)[] = [];
+    one.answer = (request, response) => {
+      response.writeProcessing();
+      waiting.push(() => gives('late')(request, response));
+    };
+    const key = keyOf(one, 'self');
+    const asked = Array.from({ length: SOCKETS }, async () => await readText(await fetch(key)));
+    await eventually('all of them', () => waiting.length === SOCKETS);
+    expect(await readText(await fetch(key))).to.deep.equal([200, 'own']);
+    for (const go of waiting) go();
+    expect((await Promise.all(asked)).map(([, text]) => text)).to.deep.equal(
+      Array(SOCKETS).fill('late'),
+    );
+    expect([messages('warn'), ownAsked]).to.deep.equal([[], 1]);
+    one.answer = gives('again');
+    expect(await readText(await fetch(key))).to.deep.equal([200, 'again']);
+  });
+
   it('waits for one that says that it works on it', async () => {
     let begun = 0;
     one.answer = (request, response) => {
@@ -144,6 +166,12 @@ describe('OwnerFetcher', () => {
     [
       'was told 500 by the origin',
       (_, response) => response.writeHead(200, { 'Caje-Status': '500' }).end(),
+      true,
+    ],
+    [
+      'refuses it in its own words',
+      (_, response) =>
+        response.writeHead(403, { 'Content-Type': 'application/problem+json' }).end(),
       true,
     ],
     ['fails', (_, response) => response.writeHead(500).end(), false],
