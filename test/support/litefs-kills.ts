@@ -24,6 +24,7 @@ export async function killWriters(
   cluster: LiteFsCluster,
   kills: number,
   random: () => number,
+  prefix: string = 'k',
 ): Promise<KilledWrites> {
   const [first, replica] = [cluster.primary, cluster.node(1)];
   const acknowledged: string[] = [];
@@ -33,7 +34,7 @@ export async function killWriters(
     let isOver = false;
     const writing = (async () => {
       for (let i = 0; !isOver; i++) {
-        const key = `k${kill}-${i}`;
+        const key = `${prefix}${kill}-${i}`;
         const { outcome } = await victim.put(key);
         if (outcome === 'committed') acknowledged.push(key);
       }

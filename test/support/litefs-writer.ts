@@ -103,6 +103,13 @@ export class LiteFsWriter implements AsyncDisposable {
     return (await this.request(putRequest(key, over))) as ChangeResponse;
   }
 
+  /** The same for who may never look at what comes of it. */
+  begin(key: string): Promise<ChangeResponse> {
+    const put = this.put(key);
+    put.catch(() => {});
+    return put;
+  }
+
   async purge(key: string): Promise<PurgeResponse> {
     const purge = {
       kind: 'key',
