@@ -42,7 +42,12 @@ export class LiteFsMirror implements Disposable {
   readonly #statements: ReplicaStatements;
   #local: Map<string, LocalNamespace>;
   #copying:
-    | { readonly name: string; readonly jid: number; after?: readonly [string, string] }
+    | {
+        readonly epoch: string;
+        readonly name: string;
+        readonly jid: number;
+        after?: readonly [string, string];
+      }
     | undefined;
 
   constructor(path: string) {
@@ -95,7 +100,8 @@ export class LiteFsMirror implements Disposable {
     this.#local = this.#read();
     if (snapshot === undefined) return;
     const { info, jid, to } = snapshot;
-    this.#copying = to === undefined ? undefined : { name: info.name, jid, after: to };
+    const { name, epoch } = info;
+    this.#copying = to === undefined ? undefined : { epoch, name, jid, after: to };
   }
 
   [Symbol.dispose](): void {
@@ -122,7 +128,10 @@ export class LiteFsMirror implements Disposable {
   }
 
   #snapshotPage(source: SqliteDatabase, info: NamespaceInfo): SnapshotPage {
-    const before = this.#copying?.name === info.name ? this.#copying : undefined;
+    const { name, epoch } = info;
+    // Of another epoch it begins from the start.
+    const isSame = this.#copying?.name === name && this.#copying.epoch === epoch;
+    const before = isSame ? this.#copying : undefined;
     const jid = before?.jid ?? info.nextJid - 1;
     const after = before?.after;
     const found = snapshotRows(source, info.nsid, jid, after);
