@@ -1,13 +1,17 @@
+import { readPeerTls } from './cluster-parts.ts';
 import type { Config } from './config/config.ts';
 import type { OpenManifestOptions } from './manifest/open-manifest.ts';
 import type { NodeIdentity } from './node-identity.ts';
 import { readSecret } from './values.ts';
 
-/** What the manifest has to know of other nodes. Throws `invalid` for a token that cannot be read. */
+/** What the manifest has to know of other nodes. Throws `invalid` for a token or certificate that cannot be read. */
 export async function manifestCluster(
-  { cluster, manifest, roles, baseDir }: Config,
+  config: Config,
   { nodeId, guestOf }: NodeIdentity,
 ): Promise<Pick<OpenManifestOptions, 'cluster' | 'purgeWaitMs'>> {
+  const { cluster, manifest, roles, baseDir } = config;
+  // A node shows the others what it shows to those who ask it.
+  const tls = await readPeerTls(config);
   const token =
     cluster.token && (await readSecret({ kind: 'file', path: cluster.token.file }, baseDir));
   return {
@@ -19,6 +23,7 @@ export async function manifestCluster(
       follows: manifest.replication === 'journal',
       primary: cluster.primary?.href ?? '',
       token: token?.trim() ?? '',
+      ...(tls && { tls }),
       // Without a part in the replication no other node is asked for it.
       others: manifest.replication === 'none' ? [] : (cluster.nodes ?? []).map(({ href }) => href),
       leaseMs: manifest.lock.leaseMs,

@@ -47,6 +47,21 @@ const KINDS: Readonly<Record<number, ErrorKind>> = {
   504: 'timeout',
 };
 
+/** What a node shows in TLS, and whom it believes there. PEM. */
+export interface PeerIdentity {
+  readonly cert: string;
+  readonly key: string;
+  /** Absent: who is in the system's own list. */
+  readonly ca?: string | readonly string[] | undefined;
+}
+
+/** What a node shows to others. */
+export interface PeerCredentials {
+  readonly token: string;
+  /** Absent: nothing in TLS. */
+  readonly tls?: PeerIdentity | undefined;
+}
+
 /**
  * Another node's manifest over HTTP. Whatever keeps it from answering is thrown: `unavailable` and `timeout` leave open
  * whether what was asked was done.
@@ -59,7 +74,7 @@ export class PrimaryClient implements AsyncDisposable {
   readonly #token: string;
 
   /** `socketPath`: where a node of this machine is asked by its control socket; `url` is then a name for messages. Absent: `url` is asked. */
-  constructor(url: string, token: string, socketPath?: string) {
+  constructor(url: string, { token, tls }: PeerCredentials, socketPath?: string) {
     const { origin, pathname } = new URL(url);
     this.url = url.replace(/\/+$/, '');
     const api = socketPath === undefined ? `${MANIFEST_API}/` : CONTROL_API;
@@ -68,7 +83,11 @@ export class PrimaryClient implements AsyncDisposable {
     this.#pool = new Pool(origin, {
       ...(socketPath !== undefined && { socketPath }),
       connections: CONNECTIONS,
-      connect: { timeout: CONNECT_MS },
+      connect: {
+        timeout: CONNECT_MS,
+        ...(tls && { cert: tls.cert, key: tls.key }),
+        ...(tls?.ca !== undefined && { ca: typeof tls.ca === 'string' ? tls.ca : [...tls.ca] }),
+      },
       // Each call has a limit of its own.
       headersTimeout: 0,
       bodyTimeout: 0,
@@ -77,7 +96,7 @@ export class PrimaryClient implements AsyncDisposable {
 
   /** The node that serves the same folder, by its control socket: it knows `batch` and `purge`, and writes wherever it itself would. */
   static beside(socketPath: string): PrimaryClient {
-    return new PrimaryClient('http://the-node-beside', '', socketPath);
+    return new PrimaryClient('http://the-node-beside', { token: '' }, socketPath);
   }
 
   async state(request: StateRequest, options?: CallOptions): Promise<NodeState> {

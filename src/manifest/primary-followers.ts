@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import type { Metrics } from '../metrics.ts';
-import { PrimaryClient } from './primary-client.ts';
+import { type PeerCredentials, PrimaryClient } from './primary-client.ts';
 import type { PurgeResponse } from './writer-protocol.ts';
 
 /** A node that follows this one. */
@@ -31,7 +31,7 @@ interface Known extends Follower {
 
 export interface PrimaryFollowersOptions {
   readonly node: string;
-  readonly token: string;
+  readonly credentials: PeerCredentials;
   readonly clock: Clock;
   readonly metrics: Metrics;
   /** Longest wait for followers to have a purge, and how long one that is silent is waited for. */
@@ -125,7 +125,7 @@ export class PrimaryFollowers {
 
   async #hint(known: Known): Promise<void> {
     known.hinting = true;
-    const client = new PrimaryClient(known.url, this.#options.token);
+    const client = new PrimaryClient(known.url, this.#options.credentials);
     const { signal } = this.#stop;
     try {
       for (let tried = 0; tried < HINT_TRIES; tried++) {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { PrimaryClient } from './primary-client.ts';
+import { type PeerCredentials, PrimaryClient } from './primary-client.ts';
 import type { Term } from './primary-protocol.ts';
 import { isNewer } from './primary-protocol.ts';
 
@@ -11,7 +11,7 @@ const FIRST_MS = 1000;
 /** What a herald needs. */
 export interface PrimaryHeraldOptions {
   readonly node: string;
-  readonly token: string;
+  readonly credentials: PeerCredentials;
   /** This node, as the primary that it is. */
   readonly known: Term;
   readonly listens: () => string | undefined;
@@ -55,8 +55,8 @@ export class PrimaryHerald {
 
   /** True: it knows now. */
   async #tell(url: string): Promise<boolean> {
-    const { node, token, known, listens, superseded } = this.#options;
-    const client = new PrimaryClient(url, token);
+    const { node, credentials, known, listens, superseded } = this.#options;
+    const client = new PrimaryClient(url, credentials);
     try {
       const state = await client.state(
         { known, node, listens: listens() },

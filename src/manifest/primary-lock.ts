@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { kindOf, ProxyError } from '../errors.ts';
 import { type Exclusion, HaltQueue, type HaltQueueOptions } from './halt-queue.ts';
-import { PrimaryClient } from './primary-client.ts';
+import { type PeerCredentials, PrimaryClient } from './primary-client.ts';
 
 /** Where the lock is. */
 export interface PrimaryLockOptions extends HaltQueueOptions {
@@ -10,7 +10,7 @@ export interface PrimaryLockOptions extends HaltQueueOptions {
   /** The primary's peer listener. */
   readonly url: string;
   /** Shown to it. */
-  readonly token: string;
+  readonly credentials: PeerCredentials;
 }
 
 /** Longest that the primary is asked to wait at a time. */
@@ -33,10 +33,10 @@ class PrimaryExclusion implements Exclusion {
   readonly #client: PrimaryClient;
   #held: { readonly id: string; until: number; timer: NodeJS.Timeout } | undefined;
 
-  constructor({ node, url, token, clock }: PrimaryLockOptions) {
+  constructor({ node, url, credentials, clock }: PrimaryLockOptions) {
     this.#node = node;
     this.#clock = clock;
-    this.#client = new PrimaryClient(url, token);
+    this.#client = new PrimaryClient(url, credentials);
   }
 
   async acquire(signal: AbortSignal): Promise<void> {

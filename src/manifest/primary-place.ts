@@ -48,7 +48,7 @@ export class PrimaryPlace {
     this.#state = { name: cluster.node, role: 'primary', known: NO_TERM, trusted: false };
     this.peers = new PrimaryService({
       ...{ reader, writer, clock, metrics, purgeWaitMs, follow },
-      ...{ node: cluster.node, token: cluster.token, state: () => this.#state },
+      ...{ node: cluster.node, credentials: cluster, state: () => this.#state },
       purge: async (shipped) => await this.#purgeFor(shipped),
     });
   }

@@ -147,7 +147,7 @@ export class ReplicaFollower {
   }
 
   #client(url: string): PrimaryClient {
-    const client = this.#clients.get(url) ?? new PrimaryClient(url, this.#options.settings.token);
+    const client = this.#clients.get(url) ?? new PrimaryClient(url, this.#options.settings);
     this.#clients.set(url, client);
     return client;
   }

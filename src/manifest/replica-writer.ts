@@ -144,10 +144,11 @@ export class ReplicaWriter {
 
   /** This node writes: those who may know better are asked first. */
   async #lead(): Promise<void> {
-    const { node, token } = this.#settings.cluster;
+    const { cluster } = this.#settings;
+    const { node, token } = cluster;
     if (token !== '' && this.#others.length > 0) {
       this.#herald = new PrimaryHerald({
-        ...{ node, token, known: { ...this.#known, node }, others: this.#others },
+        ...{ node, credentials: cluster, known: { ...this.#known, node }, others: this.#others },
         listens: () => this.#listens(),
         superseded: (newer) => void this.#meet(newer).catch(() => {}),
       });

@@ -3,6 +3,7 @@ import type { Jid } from './entry.ts';
 import type { SqlValue } from './entry-row.ts';
 import type { LiteFsAddresses } from './litefs-nodes.ts';
 import type { Purge, PurgeResult } from './manifest.ts';
+import type { PeerIdentity } from './primary-client.ts';
 import type { LeaseAnswer, NodeState, Term } from './primary-protocol.ts';
 
 /** What the writer thread is started with. */
@@ -45,6 +46,8 @@ export interface ClusterSettings {
   readonly primary: string;
   /** Shown to other nodes. '': they are not asked. */
   readonly token: string;
+  /** Shown in TLS. Absent: nothing. */
+  readonly tls?: PeerIdentity | undefined;
   /** Peer listeners of nodes that may know of a newer primary. */
   readonly others: readonly string[];
   /** How long a lease is good for unless it is renewed. */

@@ -140,6 +140,9 @@ describe('criteria of the manifest', function () {
         .pluck()
         .all();
       expect(tables).to.include.members(['namespaces', 'entries', 'journal', 'purges', 'counters']);
+      // What only nodes that follow each other write.
+      database.exec(`INSERT INTO terms (term, node, url, at) VALUES (1, 'n', '', 0)`);
+      database.exec(`INSERT INTO followers (node, url, seen_at) VALUES ('n', '', 0)`);
       for (const table of tables) {
         const [column] = database.pragma(`table_info(${table})`) as { name: string }[];
         const stamps = database.prepare<[], number>(`SELECT updated_at FROM ${table}`).pluck();
@@ -152,6 +155,7 @@ describe('criteria of the manifest', function () {
           table,
         ).to.deep.equal([]);
       }
+      database.exec('DELETE FROM terms; DELETE FROM followers;');
     } finally {
       database.close();
     }

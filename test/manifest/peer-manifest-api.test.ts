@@ -203,7 +203,7 @@ describe('what other nodes ask of a manifest', function () {
   });
 
   it('is a clear error where no node answers', async () => {
-    await using client = new PrimaryClient('http://127.0.0.1:1', CLUSTER_TOKEN);
+    await using client = new PrimaryClient('http://127.0.0.1:1', { token: CLUSTER_TOKEN });
     const failure = await client.state({ known: ME.known, node: 'n9' }).catch((e: unknown) => e);
     expect(failure).to.have.property('kind', 'unavailable');
     expect(String(failure)).to.include('ECONNREFUSED');

@@ -23,7 +23,13 @@ describe("the lock of a primary's manifest", () => {
   after(async () => await cluster[Symbol.asyncDispose]());
 
   function lockAt(url: string, acquireTimeoutMs = 10_000): HaltLock {
-    return primaryLock({ node: 'n2', url, token: CLUSTER_TOKEN, clock, acquireTimeoutMs });
+    return primaryLock({
+      node: 'n2',
+      url,
+      credentials: { token: CLUSTER_TOKEN },
+      clock,
+      acquireTimeoutMs,
+    });
   }
 
   haltLockContract('peer', async (acquireTimeoutMs) => lockAt(primary.url, acquireTimeoutMs));

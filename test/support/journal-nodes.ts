@@ -5,9 +5,9 @@ import { peerToken } from '../../src/http/peer-tokens.ts';
 import { trustCheck } from '../../src/http/public-address.ts';
 import { ownRoutes } from '../../src/http/routes.ts';
 import { RuleRouter } from '../../src/http/rule-router.ts';
-import { createServer } from '../../src/http/server.ts';
+import { createServer, type ServerTls } from '../../src/http/server.ts';
 import { type OpenManifestOptions, openManifest } from '../../src/manifest/open-manifest.ts';
-import { PrimaryClient } from '../../src/manifest/primary-client.ts';
+import { type PeerIdentity, PrimaryClient } from '../../src/manifest/primary-client.ts';
 import type { SqliteManifest } from '../../src/manifest/sqlite-manifest.ts';
 import type { ClusterSettings } from '../../src/manifest/writer-protocol.ts';
 import { Metrics } from '../../src/metrics.ts';
@@ -35,11 +35,13 @@ export interface JournalNodeOptions extends Partial<OpenManifestOptions> {
   /** Port to listen on; absent: a free one. */
   readonly port?: number | undefined;
   readonly settings?: Partial<ClusterSettings> | undefined;
+  /** Shown to others in both directions. Absent: no TLS. */
+  readonly tls?: (ServerTls & PeerIdentity) | undefined;
 }
 
 /** Starts a node that writes its manifest, or with `primary` one that follows it. */
 export async function startJournalNode(options: JournalNodeOptions): Promise<JournalNode> {
-  const { folder, name, primary, port = 0, settings, ...over } = options;
+  const { folder, name, primary, port = 0, settings, tls, ...over } = options;
   const clock = new SystemClock();
   const metrics = new Metrics();
   const log = new RecordedLog();
@@ -49,7 +51,7 @@ export async function startJournalNode(options: JournalNodeOptions): Promise<Jou
     lock: primary === undefined ? 'local' : 'peer',
     cluster: {
       ...{ node: name, token: CLUSTER_TOKEN, primary: primary ?? '', follows: true },
-      ...settings,
+      ...{ tls, ...settings },
     },
     ...over,
   });
@@ -59,11 +61,11 @@ export async function startJournalNode(options: JournalNodeOptions): Promise<Jou
     tokens: () => [peerToken('node', CLUSTER_TOKEN)],
     ...{ nodeId: name, version: '1.2.3', draining: () => false, peers: manifest.peers },
   });
-  const server = createServer({ handler, log, metrics, clock });
+  const server = createServer({ handler, log, metrics, clock, tls });
   const bound = await server.listen({ host: '127.0.0.1', port });
-  const url = `http://127.0.0.1:${bound.port}`;
+  const url = `${tls ? 'https' : 'http'}://127.0.0.1:${bound.port}`;
   await manifest.peers.listening(url);
-  const client = new PrimaryClient(url, CLUSTER_TOKEN);
+  const client = new PrimaryClient(url, { token: CLUSTER_TOKEN, tls });
   return {
     ...{ manifest, url, metrics, log, path, client },
     [Symbol.asyncDispose]: async () => {

@@ -135,7 +135,7 @@ export const rows: readonly SoakRow[] = [
       await using cluster = await JournalProcesses.start({ seed: run.seed, followers: 1 });
       return await tryCases(run, async (number) => {
         const path = `/leased/${number}`;
-        const client = new PrimaryClient(cluster.node(0).peerUrl, cluster.token);
+        const client = new PrimaryClient(cluster.node(0).peerUrl, { token: cluster.token });
         const { ttlMs } = await client.lease('somebody', 5000);
         const from = performance.now();
         await client[Symbol.asyncDispose]();
