@@ -3,6 +3,7 @@ import { kindOf, messageOf, ProxyError } from '../errors.ts';
 import type { Incoming, Sealed, Stat } from './backend.ts';
 import { digestOf } from './digest.ts';
 import { bytesOfIncoming, sealedOf } from './incoming-bytes.ts';
+import { KeyedLock } from './keyed-lock.ts';
 import type { RoomyOptions } from './quota-room.ts';
 import type { S3BackendOptions } from './s3-backend-options.ts';
 import type { S3BlockDigests } from './s3-block-digests.ts';
@@ -11,6 +12,7 @@ import type { S3Keys } from './s3-keys.ts';
 import type { S3Objects } from './s3-objects.ts';
 import { checkContent, copyObject, PART_SIZE, PieceReader, uploadParts } from './s3-upload.ts';
 import type { S3Part, S3Uploads } from './s3-uploads.ts';
+import { checkSignal } from './verified-body.ts';
 
 /** One copy takes the store seconds, so that it says something within its limit. */
 const COPY_LIMIT = 512 * 1024 * 1024;
@@ -32,6 +34,8 @@ export interface S3PublisherOptions {
  */
 export class S3Publisher {
   readonly #options: S3PublisherOptions;
+  /** Held while a body is published: who comes second would take what the first one puts for another node's. */
+  readonly #lock = new KeyedLock();
   readonly #owed: (() => Promise<void>)[] = [];
 
   constructor(options: S3PublisherOptions) {
@@ -79,8 +83,7 @@ export class S3Publisher {
     const { objects, keys, blocks, backend } = this.#options;
     const { digest, size } = sealed;
     const body = keys.body(digest);
-    const isKnown = backend.database.blob(backend.name, digest) !== undefined;
-    const stat = await this.#publish(sealed, 0, options, async () => {
+    const stat = await this.#publish(sealed, 0, options, async (isKnown) => {
       await blocks.put(sealed, options);
       // A store that has it answers before it has read it, and a connection that breaks then takes the answer along.
       if (isKnown && (await objects.head(body, options))?.size === size) return false;
@@ -113,7 +116,8 @@ export class S3Publisher {
       progress = 'completing';
       await this.#complete({ key, id, parts: uploaded.parts, size }, options);
       progress = 'complete';
-      return await this.#publish(sealed, size, options, async () => {
+      return await this.#publish(sealed, size, options, async (isKnown) => {
+        if (isKnown && (await objects.head(body, options))?.size === size) return false;
         await blocks.put(sealed, options);
         const limit = backend.copyLimit ?? COPY_LIMIT;
         const mark = keys.newCopyMark(digest);
@@ -151,12 +155,27 @@ export class S3Publisher {
     }
   }
 
-  /** `send` gives whether the body is this node's; false: it was there. `staged` bytes of it lie there besides until it is done. */
+  /**
+   * `send` is told whether there was a row and gives whether the body is this node's; false: it was there. `staged` bytes of it lie
+   * there besides until it is done.
+   */
   async #publish(
     sealed: Sealed,
     staged: number,
+    options: RoomyOptions,
+    send: (isKnown: boolean) => Promise<boolean>,
+  ): Promise<Stat> {
+    return await this.#lock.run(sealed.digest, async () => {
+      checkSignal(options.signal, 's3-backend.put');
+      return await this.#publishAlone(sealed, staged, options, send);
+    });
+  }
+
+  async #publishAlone(
+    sealed: Sealed,
+    staged: number,
     { room, signal }: RoomyOptions,
-    send: () => Promise<boolean>,
+    send: (isKnown: boolean) => Promise<boolean>,
   ): Promise<Stat> {
     const { database, clock, name } = this.#options.backend;
     const { digest, size } = sealed;
@@ -170,7 +189,7 @@ export class S3Publisher {
     else room?.release();
     let isOurs = true;
     try {
-      isOurs = await send();
+      isOurs = await send(before !== undefined);
     } catch (error) {
       // Refused or not even asked: it was not published, and what another node may publish is not this one's.
       const isSure = isRefusal(error) || (error instanceof ProxyError && error.retryAfter === 1);

@@ -86,12 +86,17 @@ export class S3Upkeep {
     await this.#drop(digest);
   }
 
-  /** Removes a body and what lies beside it. Throws `unavailable`. */
+  /**
+   * Removes a body and what lies beside it, then its row: what cannot be removed now stays on record. One that is put meanwhile keeps
+   * its row. Throws `unavailable`.
+   */
   async remove(digest: Digest, options: CallOptions): Promise<void> {
-    const { objects, keys } = this.#options;
-    await this.#drop(digest);
+    const { objects, keys, backend } = this.#options;
+    const row = backend.database.blob(backend.name, digest);
+    backend.cache?.delete(digest);
     await objects.delete(keys.body(digest), options);
     await objects.delete(keys.blocks(digest), options);
+    if (row !== undefined) await this.#drop(digest, row.modifiedAt);
   }
 
   /**
@@ -161,9 +166,9 @@ export class S3Upkeep {
     }
   }
 
-  async #drop(digest: Digest): Promise<void> {
+  async #drop(digest: Digest, ifModifiedAt?: number): Promise<void> {
     const { cache, database, name } = this.#options.backend;
     cache?.delete(digest);
-    await database.drop(name, digest).catch(() => false);
+    await database.drop(name, digest, ifModifiedAt).catch(() => false);
   }
 }
