@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import type { ContainerModule } from 'inversify';
 import { SystemClock } from './clock.ts';
 import { blobOpener, openCluster, readPeerTls, tokenFiles } from './cluster-parts.ts';
+import type { NodeStatus } from './cluster-schemas.ts';
+import { createClusterHandlers } from './cluster-status.ts';
 import type { ComponentType } from './component.ts';
 import type { Config } from './config/config.ts';
 import type { ListenAddress } from './config/patterns.ts';
@@ -27,6 +29,7 @@ import type { Manifest } from './manifest/manifest.ts';
 import type { Metrics } from './metrics.ts';
 import { openDataFolder } from './node-identity.ts';
 import { populateInNode } from './node-populate.ts';
+import { statusOfNode } from './node-status.ts';
 import { type BuiltRule, buildRules } from './rule-set.ts';
 import type { Backend } from './storage/backend.ts';
 import { TOKENS } from './tokens.ts';
@@ -109,8 +112,14 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   const publicServer = isProxy ? makeServer(listen, app, fast.serve) : undefined;
   const tokens = stack.use(await PeerTokenFiles.open(tokenFiles(config), log));
   const peers = await container.getAsync(TOKENS.ManifestPeers);
+  const status = async (): Promise<NodeStatus> =>
+    await statusOfNode({
+      ...{ config, identity, peers, draining },
+      nodeUrls: () => nodes?.nodes.map(({ url }) => url) ?? [],
+    });
   const peerApi = createPeerApi({
     ...base,
+    status,
     tokens: () => tokens.current,
     version: VERSION,
     draining,
@@ -130,10 +139,17 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
     storage: storagesOf(components),
     rowNotes,
   };
+  const listening: { peer?: string | undefined } = {};
   const control = stack.use(
     await openControlSocket({
       path: join(identity.dataDir, 'control.sock'),
-      handlers: createControlHandlers(parts),
+      handlers: {
+        ...createControlHandlers(parts),
+        ...createClusterHandlers({
+          ...{ config, clock, log, metrics, own: status },
+          ownUrl: () => listening.peer ?? '',
+        }),
+      },
       log,
     }),
   );
@@ -144,6 +160,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
     peerServer && config.listen.peer
       ? await bind(peerServer, config.listen.peer, 'peer', log, tls && 'https')
       : undefined;
+  listening.peer = peerUrl;
   void nodes?.start();
   if (peerUrl !== undefined) await peers.listening(peerUrl);
 
@@ -178,6 +195,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
     rules,
     async close() {
       state.draining = true;
+      peers.drain();
       keeping.abort();
       const cut = await Promise.all(
         [publicServer, peerServer].map(

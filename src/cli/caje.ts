@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { codeOf } from '../errors.ts';
 import { VERSION } from '../version.ts';
 import { addBackupCommand } from './backup-command.ts';
+import { addClusterCommand } from './cluster-command.ts';
 import { addConfigCommands } from './config-commands.ts';
 import { addCopyCommand } from './copy-command.ts';
 import { addCountersCommand } from './counters-command.ts';
@@ -59,6 +60,7 @@ for (const add of [
   addReindexCommand,
   addMigrateCommand,
   addPrimaryCommand,
+  addClusterCommand,
   addCountersCommand,
   addSlowServerCommand,
 ]) {

@@ -15,7 +15,9 @@ import {
   PEER_FIELDS,
   PEER_NODE_PATH,
   PEER_RESOURCE_PATH,
+  PEER_STATUS_PATH,
   type PeerNode,
+  parsedJson,
   parsePeerNode,
   reprDigestToHex,
   storedFields,
@@ -73,15 +75,28 @@ export class PeerClient implements AsyncDisposable {
   }
 
   /** Who it is. Throws as `Fetcher.fetch`, `upstream` too when it refuses the token. */
-  async node({ signal }: CallOptions = {}): Promise<PeerNode> {
+  async node(options?: CallOptions): Promise<PeerNode> {
+    return parsePeerNode(await this.#text(PEER_NODE_PATH, NODE_MS, options));
+  }
+
+  /** How it stands, as its JSON says. Throws as `node`. The signal is the only limit on its time. */
+  async status(options?: CallOptions): Promise<unknown> {
+    return parsedJson(await this.#text(PEER_STATUS_PATH, undefined, options));
+  }
+
+  async #text(
+    path: string,
+    headWithinMs: number | undefined,
+    { signal }: CallOptions = {},
+  ): Promise<string> {
     const answer = await this.#client.send({
-      path: this.#base + PEER_NODE_PATH,
+      path: this.#base + path,
       headers: this.#credentials(),
       asked: { method: 'GET', ranged: false, conditional: false },
       signal,
-      headWithinMs: NODE_MS,
+      headWithinMs,
     });
-    if (answer.status === 200) return parsePeerNode(await text(answer.body));
+    if (answer.status === 200) return await text(answer.body);
     discard(answer.body);
     if (answer.status === 401) throw this.#refusedToken();
     throw new ProxyError(

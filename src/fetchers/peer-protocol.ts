@@ -9,6 +9,9 @@ export const PEER_RESOURCE_PATH = '/_caje/peer/v1/resource';
 /** Where a node says who it is, to those who show a token. */
 export const PEER_NODE_PATH = '/_caje/peer/v1/node';
 
+/** Where a node says how it stands in the cluster, to those who show a token. */
+export const PEER_STATUS_PATH = '/_caje/peer/v1/status';
+
 /** Below this path lies each body that is kept, by its SHA-256 in hex. */
 export const PEER_BLOB_PATH = '/_caje/peer/v1/blob';
 
@@ -132,7 +135,8 @@ export function parsePeerNode(text: string): PeerNode {
   throw new ProxyError('upstream', 'peer-protocol.node', 'the answer is not that of a caje node');
 }
 
-function parsedJson(text: string): unknown {
+/** A JSON text's value. Absent: it is none. */
+export function parsedJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

@@ -8,6 +8,7 @@ import {
   PEER_NODE_PATH,
   PEER_PROTOCOL,
   PEER_RESOURCE_PATH,
+  PEER_STATUS_PATH,
   type PeerNode,
 } from '../fetchers/peer-protocol.ts';
 import { HeaderList } from '../headers.ts';
@@ -45,6 +46,8 @@ export interface PeerApiOptions extends AppBase {
   readonly openBlob?: OpenBlob | undefined;
   /** What other nodes ask of this one's manifest. Absent: they cannot. */
   readonly peers?: PrimaryService | undefined;
+  /** How this node stands, as JSON. Absent: it does not say. */
+  readonly status?: (() => Promise<unknown>) | undefined;
   readonly clock: SendContext['clock'];
 }
 
@@ -63,6 +66,11 @@ export function createPeerApi(options: PeerApiOptions): Handler {
   const router = new Router();
   router.get(PEER_NODE_PATH, answerNode(options));
   router.get(PEER_RESOURCE_PATH, answerPeer(options));
+  const { status } = options;
+  if (status)
+    router.get(PEER_STATUS_PATH, async (ctx) => {
+      ctx.body = await status();
+    });
   if (options.openBlob)
     router.get(`${PEER_BLOB_PATH}/:digest`, answerBlob({ ...options, openBlob: options.openBlob }));
   if (options.peers) addManifestRoutes(router, { ...options, peers: options.peers });

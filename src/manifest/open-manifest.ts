@@ -91,7 +91,12 @@ export async function openManifest(options: OpenManifestOptions): Promise<Sqlite
   return manifest;
 }
 
-function lockOf({ path, lock = 'local', cluster }: OpenManifestOptions): WriterSettings['lock'] {
+/** The lock that a manifest opened so is written under. */
+export function lockOf({
+  path,
+  lock = 'local',
+  cluster,
+}: Pick<OpenManifestOptions, 'path' | 'lock' | 'cluster'>): WriterSettings['lock'] {
   if (process.platform !== 'linux') return 'none';
   if (lock !== 'auto') return lock;
   if (isLiteFs(path)) return 'litefs';

@@ -35,3 +35,28 @@ export function latestPage(
     return { rows, cursor: `${row.epoch}:${end}` };
   });
 }
+
+/** How far a database has come in one namespace; `at`: when its newest change was made, in milliseconds since the epoch. */
+export interface Newest {
+  readonly cursor: string;
+  /** Absent: the journal holds no change any more. */
+  readonly at?: number | undefined;
+}
+
+/** The newest change of each namespace that is whole. Empty where the database cannot be read now. */
+export function newestChanges(access: ReaderAccess): Readonly<Record<string, Newest>> {
+  const rows = access.read((reader) =>
+    reader.inTransaction((database) =>
+      database
+        .prepare<[], { name: string; cursor: string; at: number | null }>(
+          `SELECT name, epoch || ':' || (next_jid - 1) AS cursor,
+             (SELECT at FROM journal WHERE journal.nsid = namespaces.nsid ORDER BY jid DESC LIMIT 1) AS at
+           FROM namespaces WHERE epoch <> '' ORDER BY name`,
+        )
+        .all(),
+    ),
+  );
+  return Object.fromEntries(
+    (rows ?? []).map(({ name, cursor, at }) => [name, { cursor, at: at ?? undefined }]),
+  );
+}

@@ -17,7 +17,7 @@ import {
   PrimaryFollowers,
   type PrimaryFollowersOptions,
 } from './primary-followers.ts';
-import { type JournalQuery, latestPage } from './primary-journal.ts';
+import { type JournalQuery, latestPage, newestChanges } from './primary-journal.ts';
 import type {
   BatchAnswer,
   BatchRequest,
@@ -32,7 +32,8 @@ import type {
   StateRequest,
   Term,
 } from './primary-protocol.ts';
-import { addressOf, MAX_WAIT_MS, PAGE_ROWS } from './primary-protocol.ts';
+import { addressOf, PAGE_ROWS } from './primary-protocol.ts';
+import { PrimaryWaits } from './primary-waits.ts';
 import type { ReaderAccess } from './reader-access.ts';
 import { toChange } from './shipped-change.ts';
 import type { WriterClient } from './writer-client.ts';
@@ -53,7 +54,7 @@ export interface PrimaryServiceOptions extends Omit<PrimaryFollowersOptions, 'on
 export class PrimaryService {
   readonly #options: PrimaryServiceOptions;
   readonly #followers: PrimaryFollowers;
-  readonly #waiting = new Set<(namespace: string) => void>();
+  readonly #waits = new PrimaryWaits();
 
   constructor(options: PrimaryServiceOptions) {
     this.#options = options;
@@ -84,7 +85,7 @@ export class PrimaryService {
   async journal(query: JournalQuery, options: CallOptions = {}): Promise<JournalPage> {
     const { namespace, since, limit, all } = query;
     const { reader } = this.#options;
-    return await this.#untilNews(query.waitMs, options, new Set([namespace]), () => {
+    return await this.#waits.untilNews(query.waitMs, options, new Set([namespace]), () => {
       const page = all
         ? journalPage(reader, namespace, since, limit)
         : latestPage(reader, namespace, since, limit);
@@ -102,7 +103,7 @@ export class PrimaryService {
     const url = request.listens === undefined ? '' : addressOf(request.listens, host);
     let over = (): void => {};
     try {
-      return await this.#untilNews(request.waitMs, options, undefined, (isFirst) => {
+      return await this.#waits.untilNews(request.waitMs, options, undefined, (isFirst) => {
         const { answer, positions } = this.#changes(request);
         if (isFirst) over = this.#followers.poll(request.node, url, positions);
         const isNew = answer.namespaces.some(({ name }) => request.cursors[name] === undefined);
@@ -207,8 +208,18 @@ export class PrimaryService {
 
   /** Something was written in a namespace. */
   moved(namespace: string): void {
-    for (const waiting of [...this.#waiting]) waiting(namespace);
+    this.#waits.moved(namespace);
     if (this.own.role === 'primary') this.#followers.hint();
+  }
+
+  /** How far this node has come, by namespace. */
+  positions(): ReturnType<typeof newestChanges> {
+    return newestChanges(this.#options.reader);
+  }
+
+  /** The node begins to stop: questions that wait are answered, so that they do not hold it up. */
+  drain(): void {
+    this.#waits.end();
   }
 
   close(): void {
@@ -264,33 +275,5 @@ export class PrimaryService {
 
   #read<Result>(work: (database: SqliteDatabase) => Result): Result {
     return readable(this.#options.reader, (reader) => reader.inTransaction(work));
-  }
-
-  async #untilNews<Answer>(
-    waitMs: number,
-    { signal }: CallOptions,
-    namespaces: ReadonlySet<string> | undefined,
-    read: (isFirst: boolean) => { readonly answer: Answer; readonly news: boolean },
-  ): Promise<Answer> {
-    const end = performance.now() + Math.min(waitMs, MAX_WAIT_MS);
-    for (let isFirst = true; ; isFirst = false) {
-      const woken = Promise.withResolvers<void>();
-      const wake = (namespace: string): void => {
-        if (namespaces?.has(namespace) ?? true) woken.resolve();
-      };
-      // Before the look, so that what comes right after it is not missed.
-      this.#waiting.add(wake);
-      const { answer, news } = read(isFirst);
-      const left = end - performance.now();
-      if (news || left <= 0 || signal?.aborted) {
-        this.#waiting.delete(wake);
-        return answer;
-      }
-      const timer = setTimeout(woken.resolve, left);
-      signal?.addEventListener('abort', () => woken.resolve(), { once: true });
-      await woken.promise;
-      clearTimeout(timer);
-      this.#waiting.delete(wake);
-    }
   }
 }
