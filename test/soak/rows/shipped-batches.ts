@@ -11,6 +11,8 @@ import { alsoTry, tryCases } from '../try-cases.ts';
 const COMMIT_MS = 400;
 const SLOW = { CAJE_TEST_COMMIT_DELAY_MS: String(COMMIT_MS) };
 const PATIENCE_MS = 30_000;
+/** Until the lock is tried for again, on a machine that has other work. */
+const SLACK_MS = 5_000;
 
 /** Moments of a batch's way at which a node is killed. */
 type Moment = (cluster: JournalProcesses, path: string, kill: () => Promise<void>) => Promise<void>;
@@ -123,6 +125,38 @@ export const rows: readonly SoakRow[] = [
         if (headers.get('X-Cache') === 'HIT') throw new Error('what was purged is served');
       });
       return await alsoTry(result, run, async () => await cluster.finish());
+    },
+  },
+  {
+    id: 'F-54-journal',
+    title:
+      'the network of a node cut with a lease in its hand: the others write again when it runs out',
+    quick: 2,
+    full: 10,
+    run: async (run) => {
+      await using cluster = await JournalProcesses.start({ seed: run.seed, followers: 2 });
+      return await tryCases(run, async (number) => {
+        const path = `/cut/${number}`;
+        await using client = new PrimaryClient(cluster.proxy(1).url, { token: cluster.token });
+        const { ttlMs } = await client.lease('somebody', 5000);
+        cluster.proxy(1).fault = { partition: true };
+        try {
+          const from = performance.now();
+          const [cut, other] = await Promise.all([
+            cluster.get(1, `${path}/cut`),
+            cluster.get(2, path),
+          ]);
+          if (cut.status !== 200 || other.status !== 200) throw new Error('an answer failed');
+          await eventually('the row', () => cluster.rows(2, path).length, PATIENCE_MS);
+          const ms = performance.now() - from;
+          // The lease, then a try again at the lock, on a machine that has other work.
+          if (ms > ttlMs + SLACK_MS) throw new Error(`written only after ${Math.round(ms)} ms`);
+        } finally {
+          cluster.proxy(1).fault = {};
+        }
+        await eventually('what waited', () => cluster.rows(2, `${path}/cut`).length, PATIENCE_MS);
+        await cluster.level();
+      });
     },
   },
   {
