@@ -26,6 +26,8 @@ describe('a writer killed in its COMMIT on a real LiteFS', function (this: Mocha
     const random = new Random();
     const { acknowledged, orphans } = await killWriters(cluster, KILLS, () => random.fraction());
     process.stdout.write(`      killed in a COMMIT: ${KILLS}, left behind: ${orphans}\n`);
+    // Two at least before each kill.
+    expect(acknowledged.length).to.be.at.least(2 * KILLS);
     await using writer = await LiteFsWriter.start({ cluster, node: cluster.node(1) });
     expect(await writer.put('at-last')).to.include({ outcome: 'committed' });
     await delay(50);

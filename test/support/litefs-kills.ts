@@ -39,7 +39,9 @@ export async function killWriters(
         if (outcome === 'committed') acknowledged.push(key);
       }
     })().catch(() => {});
-    await delay(100 + random() * 100);
+    const before = acknowledged.length;
+    await replica.until(async () => acknowledged.length > before + 1, 'two changes to be written');
+    await delay(random() * 100);
     await halted(replica);
     // The COMMIT comes a few milliseconds after the grant.
     await delay(random() * 20);
