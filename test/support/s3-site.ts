@@ -52,9 +52,10 @@ export class S3Site implements AsyncDisposable {
     return new S3Site({ server, proxy, site, bucket }, stack.move());
   }
 
-  /** Keys of everything that lies in the bucket, also what uploads have sent so far. */
+  /** Keys of everything that lies in the bucket but notes of rows, also what uploads have sent so far. */
   async files(): Promise<string[]> {
-    return [...(await filesBelow(join(this.server.dataFolder, this.bucket)))];
+    const all = [...(await filesBelow(join(this.server.dataFolder, this.bucket)))];
+    return all.filter((file) => !file.startsWith('rows/'));
   }
 
   /** Resolves once a key is answered from the store. Throws when it is not in 20 s. */
