@@ -156,6 +156,11 @@ describe('the files that deploy caje', function () {
     expect(Object.values(fly.checks).map(({ port }) => port)).to.deep.equal([PUBLIC]);
     expect(portOf(fly.env['CAJE_CLUSTER__DNS'] ?? '')).to.equal(PEER);
     expect(fly.env['CAJE_CLUSTER__DNS']).to.equal(`${fly.app}.internal:${PEER}`);
+    const advertised = String(text('deploy/litefs.yml').match(/advertise-url: "(.*)"/)?.[1]);
+    expect(fly.env['CAJE_MANIFEST__LITEFS__PRIMARY']).to.equal(
+      advertised.replace('${FLY_MACHINE_ID}', '{hostname}').replace('${FLY_APP_NAME}', fly.app),
+    );
+    expect(text('deploy/litefs.yml')).to.contain('hostname: "${FLY_MACHINE_ID}"');
     expect(fly.files.map(({ guest_path }) => guest_path)).to.deep.equal([
       cluster.cluster.token.file,
     ]);
