@@ -182,7 +182,7 @@ export class Filler {
     const stash = async (): Promise<void> => {
       try {
         if (decision.keep === 'memory' && (await this.#hold(fill, draft, baseJid))) return;
-        if (ask.entry && (await this.#unchanged(fill, draft, ask.entry))) return;
+        if (ask.entry && (await this.#unchanged(fill, draft, ask.entry, supply))) return;
         await supply.stasher.stash({ draft, body: fill, baseJid, findings: fill.findings });
       } catch (error) {
         this.#options.log.debug({ err: messageOf(error), key: draft.key }, 'a body was not kept');
@@ -198,7 +198,12 @@ export class Filler {
   }
 
   // True: the same bytes and fields came again, so that only their freshness is news, and that is this node's alone.
-  async #unchanged(fill: Fill, draft: EntryDraft, entry: Entry): Promise<boolean> {
+  async #unchanged(
+    fill: Fill,
+    draft: EntryDraft,
+    entry: Entry,
+    { stasher }: Supply,
+  ): Promise<boolean> {
     const sameKind = draft.status === entry.status && draft.variant === entry.variant;
     if (
       fill.expectedSize !== entry.size ||
@@ -206,7 +211,11 @@ export class Filler {
       changesMeaning(entry.headers, draft.headers)
     )
       return false;
-    if ((await fill.sealed).digest !== entry.digest) return false;
+    const { digest } = await fill.sealed;
+    if (digest !== entry.digest) return false;
+    // An entry's body may be gone, and then these bytes are what heals it.
+    const isThere = await stasher.bodies?.stat(digest).then(Boolean, () => true);
+    if (isThere !== true) return false;
     const { policy, freshUntil, staleAt } = draft;
     this.#options.manifest.refresh(entry, { policy, freshUntil, staleAt });
     return true;

@@ -112,6 +112,22 @@ describe('caje verify --repair', function () {
     expect((await repair(site)).rows).to.deep.equal([]);
   });
 
+  for (const [what, etag] of [
+    ['confirms', undefined],
+    ['sends again', false],
+  ] as const) {
+    it(`fetches again what is stale by now and its origin ${what}`, async () => {
+      await using site = await Site.start({ config: CONFIG });
+      const headers = [['Cache-Control', 'max-age=1']] as const;
+      site.serve('/stale', { size: SIZE, etag, headers });
+      const digest = await keepDamaged(site, `/stale?size=${SIZE}`);
+      await new Promise((resolve) => setTimeout(resolve, 1100));
+      const { code, rows } = await repair(site);
+      expect(rows.map((row) => [row.digest, row.repair])).to.deep.equal([[digest, 'repaired']]);
+      expect([code, (await repair(site)).rows]).to.deep.equal([0, []]);
+    });
+  }
+
   it('keeps what the origin has by now, and says so', async () => {
     await using site = await Site.start({ config: CONFIG });
     const path = `/changed?size=${SIZE}`;
