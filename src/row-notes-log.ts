@@ -23,6 +23,8 @@ export interface NotesLogOptions {
   readonly clock: Clock;
   /** Bytes of a segment of changes: until it is full it is written anew, larger each time. Absent: 128 KiB. */
   readonly tailBytes?: number | undefined;
+  /** Bytes of a part of a picture. Absent: 4 MiB. */
+  readonly partBytes?: number | undefined;
   /** Bytes of changes from which a new picture is worth it, however small it is. Absent: 8 MiB. */
   readonly rewriteBytes?: number | undefined;
 }
@@ -109,14 +111,13 @@ export class NotesLog {
       number: (group?.segments.at(-1)?.number ?? 0) + 1,
       ...{ cursor: {}, tail: [], tailBytes: 0, wholeBytes: 0, changedBytes: 0 },
     };
+    if (group !== undefined) await this.#tidy(group, options);
     if (group?.whole === undefined) return { ...state, wholeBytes: -1 };
-    // What a process that ended meanwhile left of this.
-    await this.#remove(group, options, group.whole.first);
     const head = await this.#head(group, options);
     const isSame = head?.manifest === manifest && head.rules.join() === this.#options.rules.join();
     if (!isSame) return { ...state, wholeBytes: -1 };
-    for (const { number, size } of group.segments) {
-      if (number > group.whole.last) state.changedBytes += size;
+    for (const { number, size, isPart } of group.segments) {
+      if (number > group.whole.last) state.changedBytes += isPart ? 0 : size;
       else if (number >= group.whole.first) state.wholeBytes += size;
     }
     return { ...state, cursor: { ...head.cursor } };
@@ -161,7 +162,8 @@ export class NotesLog {
     for await (const notes of pages(rows, namespaces)) {
       options.signal?.throwIfAborted();
       this.#add(state, notes);
-      if (state.tailBytes >= PART_BYTES) await this.#write(rows, state, 'p', options);
+      if (state.tailBytes >= (this.#options.partBytes ?? PART_BYTES))
+        await this.#write(rows, state, 'p', options);
     }
     await this.#write(rows, state, first, options);
     state.wholeBytes = state.changedBytes;
@@ -206,6 +208,14 @@ export class NotesLog {
       ...{ op: 'head', version: 1, manifest: group.manifest, at: this.#options.clock.now() },
       ...{ rules: this.#options.rules, cursor, floors: Object.fromEntries(floors) },
     };
+  }
+
+  // What the newest picture replaced, and parts of later ones that were never ended: a store that fails now and then would fill up.
+  async #tidy({ segments, whole }: SegmentGroup, options: CallOptions): Promise<void> {
+    const { notes, owner } = this.#options;
+    const { first = 0, last = 0 } = whole ?? {};
+    for (const { name, number, isPart } of segments)
+      if (number < first || (isPart && number > last)) await notes.remove(owner, name, options);
   }
 
   // In the order in which they were written, so that what is left after a crash has no row without the delete that followed it.
