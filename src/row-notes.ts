@@ -119,7 +119,7 @@ export class RowNotes implements AsyncDisposable {
     this.#unsubscribe();
     this.#isStarted = false;
     clearTimeout(this.#timer);
-    if (this.#isDirty) await this.flush(CLOSE_MS);
+    if (this.#isDirty || this.#running !== undefined) await this.flush(CLOSE_MS);
     this.#end.abort();
     await this.#running;
   }
@@ -164,8 +164,10 @@ export class RowNotes implements AsyncDisposable {
       this.#fail('manifest', error);
       isNoted = false;
     }
-    if (!isNoted && this.#isStarted) this.#schedule(EVERY_MS);
-    return isNoted;
+    if (isNoted) return true;
+    this.#isDirty = true;
+    if (this.#isStarted) this.#schedule(EVERY_MS);
+    return false;
   }
 
   async #follow(store: NotedStore, rows: ManifestRows, forgetOthers: boolean): Promise<boolean> {
