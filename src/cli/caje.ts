@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { codeOf } from '../errors.ts';
 import { VERSION } from '../version.ts';
 import { addBackupCommand } from './backup-command.ts';
+import { addBenchCommand } from './bench-command.ts';
 import { addClusterCommand } from './cluster-command.ts';
 import { addConfigCommands } from './config-commands.ts';
 import { addCopyCommand } from './copy-command.ts';
@@ -61,6 +62,7 @@ for (const add of [
   addMigrateCommand,
   addPrimaryCommand,
   addClusterCommand,
+  addBenchCommand,
   addCountersCommand,
   addSlowServerCommand,
 ]) {
