@@ -83,7 +83,12 @@ export class S3Backend implements Backend, Recoverer, Scrubbable, Shared, Evicti
   async open(digest: Digest, options: OpenOptions = {}): Promise<Opened | undefined> {
     const { range, signal } = options;
     checkSignal(signal, 's3-backend.open');
-    await this.#quota.settled(digest);
+    for (
+      let leaving = this.#quota.leaving(digest);
+      leaving !== undefined;
+      leaving = this.#quota.leaving(digest)
+    )
+      await leaving;
     const record =
       this.#database.blob(this.name, digest) ?? (await this.#learn(digest, { signal }));
     if (record === undefined) return undefined;

@@ -27,7 +27,7 @@ export class S3Quota implements AsyncDisposable {
   readonly #readers = new EvictionReaders();
   /** Held by who removes a body, and by who puts it from when its digest is known. */
   readonly #lock = new KeyedLock();
-  readonly #leaving = new Map<Digest, Promise<void>>();
+  readonly #leaving = new Map<Digest, Promise<unknown>>();
   readonly #quota: Quota | undefined;
 
   constructor(options: S3QuotaOptions) {
@@ -51,9 +51,12 @@ export class S3Quota implements AsyncDisposable {
     this.#readers.spare(isNeeded);
   }
 
-  /** Resolves when a body is not being removed: what its row then says holds. */
-  async settled(digest: Digest): Promise<void> {
-    await this.#leaving.get(digest);
+  /**
+   * Absent: a body is not being removed, and what its row says holds until others get their turn; whoever then wants it to stay asks
+   * for `watched` before that. Else resolves once it is gone or stays, and is to be asked for again. Never rejects.
+   */
+  leaving(digest: Digest): Promise<unknown> | undefined {
+    return this.#leaving.get(digest);
   }
 
   /** The same source; its body stays until it is closed. */

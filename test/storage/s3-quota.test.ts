@@ -54,6 +54,27 @@ describe('quota of a bucket', function () {
   }) => await openBucket(server, { quota: limits, pins });
   quotaContract('s3', create, { isSlow: true });
 
+  it('lets nobody begin to read in the moment in which a body goes', async () => {
+    for (let ticks = 0; ticks < 6; ticks++) {
+      const opening: Promise<Buffer | undefined>[] = [];
+      const read = async (digest: Digest): Promise<Buffer | undefined> => {
+        for (let tick = 0; tick < ticks; tick++) await Promise.resolve();
+        const opened = await bucket.backend.open(digest);
+        return opened && (await contentOf(opened));
+      };
+      const pinnedAmong = async (digests: readonly Digest[]): Promise<ReadonlySet<Digest>> => {
+        opening.push(...digests.map(read));
+        return await Promise.resolve(new Set<Digest>());
+      };
+      await using bucket = await openBucket(server, { quota: roomFor(4), pins: { pinnedAmong } });
+      // What is being read in time stays, and then there is no room.
+      for (let seed = 1; seed <= 5; seed++) await put(bucket.backend, seed).catch(() => undefined);
+      await eventually('somebody to be read', () => opening.length > 0);
+      for (const bytes of await Promise.all(opening)) expect(bytes?.length ?? SIZE).to.equal(SIZE);
+      expect(bucket.metrics.value('missing_blobs_total'), `${ticks} ticks`).to.equal(0);
+    }
+  });
+
   it('counts and evicts what this node put, and what another one puts is left alone', async () => {
     await using bucket = await openBucket(server, { quota: roomFor(10) });
     const { backend } = bucket;
