@@ -128,6 +128,8 @@ export class Quota implements AsyncDisposable {
   async free(bytes: number): Promise<void> {
     this.#floor = Math.min(this.#floor, this.used.charge - bytes);
     this.#wake();
+    // While nothing can go, whoever asked is let down now: nobody needs it later.
+    if (this.#running === undefined) this.#floor = Number.POSITIVE_INFINITY;
     await this.#running;
   }
 
