@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { link, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { link, mkdir, rename } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { CallOptions } from './body.ts';
@@ -14,12 +14,12 @@ import { ManifestRows } from './manifest/manifest-rows.ts';
 import { rebuildManifest } from './manifest/rebuild-manifest.ts';
 import { openDataFolder } from './node-identity.ts';
 import { type OfflineOptions, openOfflineNode } from './offline-node.ts';
-import { isProcessAlive, processIdentity } from './process-identity.ts';
 import { FOREVER } from './protocol/table-resource.ts';
 import { gatherNotes } from './reindex-notes.ts';
 import type { ReindexInput, ReindexNotes, ReindexResult, ReindexRow } from './reindex-schemas.ts';
 import { notedStores } from './row-notes.ts';
 import { openDatabase } from './sqlite/open-database.ts';
+import { FOLDER_MODE, makeStaging, syncPath } from './staging-folder.ts';
 import { type Backend, isRecoverer } from './storage/backend.ts';
 import { isDigest } from './storage/digest.ts';
 import { keepersIn } from './storage/notes.ts';
@@ -35,7 +35,6 @@ export interface ReindexWatcher {
 
 /** What begins the name of the folder in which a manifest is made. */
 const STAGING = 'reindex.';
-const FOLDER_MODE = 0o750;
 /** Longest that the notes of the new manifest are waited for. */
 const NOTED_MS = 60_000;
 const SIDE_FILES = ['-wal', '-shm'];
@@ -63,7 +62,7 @@ export async function* reindexNode(
       'reindex-node.open',
       `there is a manifest with entries, ${target}: --force makes a new one of it and of the notes`,
     );
-  await using staging = await makeStaging(dirname(target));
+  await using staging = await makeStaging(dirname(target), STAGING);
   using gathered = new GatheredRows(join(staging.path, 'gathered.db'));
   const staged = join(staging.path, basename(target));
   {
@@ -215,21 +214,4 @@ function foldLog(path: string): void {
   } finally {
     database.close();
   }
-}
-
-async function makeStaging(parent: string): Promise<AsyncDisposable & { readonly path: string }> {
-  for (const name of await readdir(parent)) {
-    // What one left that was killed.
-    if (name.startsWith(STAGING) && !isProcessAlive(name.slice(STAGING.length)))
-      await rm(join(parent, name), { recursive: true, force: true });
-  }
-  const path = join(parent, STAGING + processIdentity());
-  await mkdir(path, { mode: FOLDER_MODE });
-  const remove = async (): Promise<void> => await rm(path, { recursive: true, force: true });
-  return { path, [Symbol.asyncDispose]: remove };
-}
-
-async function syncPath(path: string): Promise<void> {
-  await using file = await open(path, 'r');
-  await file.sync();
 }

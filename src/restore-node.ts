@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { link, mkdir, open, readdir, rm, stat } from 'node:fs/promises';
+import { link, mkdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { BackupFile } from './backup-file.ts';
 import { readNote } from './backup-folder.ts';
@@ -10,13 +10,12 @@ import type { BodyRow, HouseTotal, RestoreInput } from './house-schemas.ts';
 import { beginNewEpochs, isManifestWhole } from './manifest/manifest-copy.ts';
 import { openDataFolder } from './node-identity.ts';
 import { type OfflineOptions, openOfflineNode } from './offline-node.ts';
-import { isProcessAlive, processIdentity } from './process-identity.ts';
 import { FolderBackup } from './restore-bodies.ts';
+import { FOLDER_MODE, makeStaging, syncPath } from './staging-folder.ts';
 import { tarSize } from './tar-members.ts';
 
 /** What begins the name of the folder in which a manifest lies until its bodies are there. */
 const STAGING = 'restore.';
-const FOLDER_MODE = 0o750;
 
 /** How much `restoreNode` would look at; of an archive only its bytes are known. Throws `invalid` for what is no whole backup. */
 export async function restoreTotal({ place }: RestoreInput): Promise<HouseTotal> {
@@ -41,7 +40,7 @@ export async function* restoreNode(
   await using source = await openBackup(place);
   openDataFolder(config.data);
   await mkdir(dirname(target), { recursive: true, mode: FOLDER_MODE });
-  await using staging = await makeStaging(dirname(target));
+  await using staging = await makeStaging(dirname(target), STAGING);
   const staged = join(staging.path, basename(target));
   await source.manifest(staged);
   if (!(await isManifestWhole(staged)))
@@ -96,21 +95,4 @@ function refuseExisting(path: string): void {
     'restore-node.open',
     `there is a manifest already, ${path}: name another data folder, or move it away with its -wal and -shm`,
   );
-}
-
-async function makeStaging(parent: string): Promise<AsyncDisposable & { readonly path: string }> {
-  for (const name of await readdir(parent)) {
-    // What a restore left that was killed.
-    if (name.startsWith(STAGING) && !isProcessAlive(name.slice(STAGING.length)))
-      await rm(join(parent, name), { recursive: true, force: true });
-  }
-  const path = join(parent, STAGING + processIdentity());
-  await mkdir(path, { mode: FOLDER_MODE });
-  const remove = async (): Promise<void> => await rm(path, { recursive: true, force: true });
-  return { path, [Symbol.asyncDispose]: remove };
-}
-
-async function syncPath(path: string): Promise<void> {
-  await using file = await open(path, 'r');
-  await file.sync();
 }

@@ -8,10 +8,19 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import type { Clock } from '../clock.ts';
+import type { Logger } from '../log.ts';
 import { migrate } from '../sqlite/migrations.ts';
 import { openDatabase } from '../sqlite/open-database.ts';
-import type { NodeDatabaseOptions } from './node-database.ts';
 import { STORAGE_MIGRATIONS, STORAGE_SCHEMA } from './node-database-schema.ts';
+
+/** How the node-local database is opened. */
+export interface NodeDatabaseOptions {
+  /** Of the file; its folder is made. Other folders keep tables of their own in it. */
+  readonly path: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
 
 const FILE_MODE = 0o640;
 const FOLDER_MODE = 0o750;

@@ -1,5 +1,4 @@
 import type { CallOptions } from '../body.ts';
-import type { Clock } from '../clock.ts';
 import type { ServiceKey } from '../component.ts';
 import { messageOf, ProxyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -9,7 +8,12 @@ import { WriterThread } from '../sqlite/writer-thread.ts';
 import type { Stat } from './backend.ts';
 import { type Digest, digestBytes, digestFromBytes, impliedBlocks } from './digest.ts';
 import { BlobAges } from './node-database-ages.ts';
-import { markDamaged, prepareFile, replaceDamaged } from './node-database-file.ts';
+import {
+  markDamaged,
+  type NodeDatabaseOptions,
+  prepareFile,
+  replaceDamaged,
+} from './node-database-file.ts';
 import type { NodeWrite } from './node-database-schema.ts';
 import { BlobUses } from './node-database-uses.ts';
 import { checkSignal } from './verified-body.ts';
@@ -37,14 +41,6 @@ export interface BlobRecord {
   readonly body?: Buffer | undefined;
   /** True: another node put it there. Absent: this one did. */
   readonly isForeign?: boolean | undefined;
-}
-
-/** How the node-local database is opened. */
-export interface NodeDatabaseOptions {
-  /** Of the file; its folder is made. Other folders keep tables of their own in it. */
-  readonly path: string;
-  readonly clock: Clock;
-  readonly log: Logger;
 }
 
 interface Row {
