@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, rename, rmdir, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, rename, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Body } from './body.ts';
 import { codeOf, ProxyError } from './errors.ts';
 import { SpoolFolder } from './stashers/spool-folder.ts';
 import { digestOf } from './storage/digest.ts';
+import { syncPath } from './storage/folder-sync.ts';
 
 /** A file to be written. */
 export interface ExportFile {
@@ -75,7 +76,7 @@ export class ExportFolder implements AsyncDisposable {
     const place = join(this.root, file.path);
     if (await isSame(place, file)) return 'there';
     const made = await mkdir(dirname(place), { recursive: true });
-    if (made !== undefined && this.#isPrivate) await syncFolder(dirname(made));
+    if (made !== undefined && this.#isPrivate) await syncPath(dirname(made));
     const part = await this.#parts.create();
     let isWhole = false;
     try {
@@ -89,7 +90,7 @@ export class ExportFolder implements AsyncDisposable {
       if (!isWhole)
         throw new ProxyError('integrity', 'export-folder.put', 'its bytes do not match its digest');
       await rename(part.path, place);
-      if (this.#isPrivate) await syncFolder(dirname(place));
+      if (this.#isPrivate) await syncPath(dirname(place));
       return 'written';
     } catch (error) {
       await this.#parts.remove(part.path);
@@ -108,15 +109,6 @@ export class ExportFolder implements AsyncDisposable {
     this.#parts.close();
     await rmdir(join(this.root, PARTS)).catch(() => undefined);
     busy.delete(this.root);
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }
 

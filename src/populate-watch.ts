@@ -105,8 +105,9 @@ async function* follow(
 /** Cursor of the newest change. '': the namespace has none yet, so that its first one is new. */
 async function endOf({ manifest }: WatchParts, namespace: string): Promise<string> {
   const { cursor } = await manifest.journal(namespace, '', 1);
-  const epoch = cursor.slice(0, cursor.indexOf(':'));
-  return cursor === '' ? '' : `${epoch}:${manifest.position(namespace)}`;
+  const [epoch, first] = cursor.split(':');
+  // Who knows no number yet must not ask from before what is kept.
+  return cursor === '' ? '' : `${epoch}:${Math.max(Number(first), manifest.position(namespace))}`;
 }
 
 async function* fetchMissing(

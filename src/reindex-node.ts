@@ -19,9 +19,10 @@ import { gatherNotes } from './reindex-notes.ts';
 import type { ReindexInput, ReindexNotes, ReindexResult, ReindexRow } from './reindex-schemas.ts';
 import { notedStores } from './row-notes.ts';
 import { openDatabase } from './sqlite/open-database.ts';
-import { FOLDER_MODE, makeStaging, syncPath } from './staging-folder.ts';
+import { FOLDER_MODE, makeStaging } from './staging-folder.ts';
 import { type Backend, isRecoverer } from './storage/backend.ts';
 import { isDigest } from './storage/digest.ts';
+import { syncPath } from './storage/folder-sync.ts';
 import { keepersIn } from './storage/notes.ts';
 import { workThrough } from './work-queue.ts';
 

@@ -11,7 +11,8 @@ import { beginNewEpochs, isManifestWhole } from './manifest/manifest-copy.ts';
 import { openDataFolder } from './node-identity.ts';
 import { type OfflineOptions, openOfflineNode } from './offline-node.ts';
 import { FolderBackup } from './restore-bodies.ts';
-import { FOLDER_MODE, makeStaging, syncPath } from './staging-folder.ts';
+import { FOLDER_MODE, makeStaging } from './staging-folder.ts';
+import { syncPath } from './storage/folder-sync.ts';
 import { tarSize } from './tar-members.ts';
 
 /** What begins the name of the folder in which a manifest lies until its bodies are there. */

@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isProcessAlive, processIdentity } from './process-identity.ts';
 
@@ -23,10 +23,4 @@ export async function makeStaging(parent: string, prefix: string): Promise<Stagi
   await mkdir(path, { mode: FOLDER_MODE });
   const remove = async (): Promise<void> => await rm(path, { recursive: true, force: true });
   return { path, [Symbol.asyncDispose]: remove };
-}
-
-/** Has the system write a file, or a folder's names, to the disk. Throws the file system's error. */
-export async function syncPath(path: string): Promise<void> {
-  await using file = await open(path, 'r');
-  await file.sync();
 }

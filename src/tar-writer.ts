@@ -1,12 +1,13 @@
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { link, open, readdir, rm } from 'node:fs/promises';
+import { link, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { type Pack, pack } from 'tar-stream';
 import type { Body } from './body.ts';
 import { codeOf, ProxyError } from './errors.ts';
 import { isProcessAlive, processIdentity } from './process-identity.ts';
+import { syncPath } from './storage/folder-sync.ts';
 
 const FILE_MODE = 0o600;
 const MEMBER_MODE = 0o644;
@@ -104,12 +105,7 @@ export class TarWriter implements AsyncDisposable {
     } catch (error) {
       throw codeOf(error) === 'EEXIST' ? taken(this.#file) : error;
     }
-    const folder = await open(dirname(this.#file), 'r');
-    try {
-      await folder.sync();
-    } finally {
-      await folder.close();
-    }
+    await syncPath(dirname(this.#file));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -20,7 +20,7 @@ import type { Leftover } from './backend.ts';
 import { type Digest, isDigest } from './digest.ts';
 import type { Durability } from './durability.ts';
 import { FileSource } from './file-source.ts';
-import { FolderSync, syncFolder } from './folder-sync.ts';
+import { FolderSync, syncPath } from './folder-sync.ts';
 
 const FILE_MODE = 0o640;
 const FOLDER_MODE = 0o750;
@@ -44,7 +44,7 @@ export class BlobFolder {
   readonly #temp: string;
   readonly #isSynced: boolean;
   readonly #made = new Map<string, Promise<void>>();
-  readonly #sync = new FolderSync(syncFolder);
+  readonly #sync = new FolderSync(syncPath);
 
   constructor(root: string, durability: Durability = 'full') {
     this.root = root;

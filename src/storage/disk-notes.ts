@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { CallOptions } from '../body.ts';
 import { codeOf, kindOf, messageOf, ProxyError } from '../errors.ts';
 import type { BlobFolder } from './blob-folder.ts';
-import { syncFolder } from './folder-sync.ts';
+import { syncPath } from './folder-sync.ts';
 import { isNoteName, isNoteOwner, NOTES_PLACE, type Note, type Notes } from './notes.ts';
 
 const FILE_MODE = 0o640;
@@ -76,10 +76,10 @@ export class DiskNotes implements Notes {
         await rm(temporary, { force: true });
         throw error;
       }
-      await syncFolder(folder);
+      await syncPath(folder);
       if (made === undefined) return;
-      await syncFolder(join(this.#blobs.root, NOTES_PLACE));
-      await syncFolder(this.#blobs.root);
+      await syncPath(join(this.#blobs.root, NOTES_PLACE));
+      await syncPath(this.#blobs.root);
     });
   }
 

@@ -1,13 +1,9 @@
 import { open } from 'node:fs/promises';
 
-/** Brings what happened in a folder (a rename, a new file) to the disk. Errors of the file system pass through. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+/** Brings a file, or what happened in a folder (a rename, a new file), to the disk. Errors of the file system pass through. */
+export async function syncPath(path: string): Promise<void> {
+  await using file = await open(path, 'r');
+  await file.sync();
 }
 
 /** Syncs of folders: all that ask while one is running share the next one. */

@@ -7,7 +7,7 @@ import type { Clock } from '../clock.ts';
 import type { BlobFolder } from './blob-folder.ts';
 import type { Digest } from './digest.ts';
 import type { Durability } from './durability.ts';
-import { syncFolder } from './folder-sync.ts';
+import { syncPath } from './folder-sync.ts';
 import type { BlobRow, NodeDatabase } from './node-database.ts';
 
 /** Below a disk's folder: in which boot of the machine bodies were written without a sync. */
@@ -135,7 +135,7 @@ export class UnsyncedBodies {
         await file.close();
       }
       await rename(temporary, this.#path);
-      await syncFolder(folder.root);
+      await syncPath(folder.root);
       this.#isNoted = true;
     } finally {
       await rm(temporary, { force: true });

@@ -156,7 +156,7 @@ describe('the manifest on a real LiteFS that fails', function (this: Mocha.Suite
       `      a raw HALT beside an open reader locks this LiteFS up: ${isWedged}\n`,
     );
     helper.abandon();
-    if (!isWedged) return this.skip();
+    skipUnless(this, isWedged, 'this LiteFS does not lock itself up', { exempt: true });
     expect(performance.now() - from).to.be.lessThan(FOUND_MS);
     expect((await writer.state()).problem).to.contain('LiteFS stands still');
     const put = writer.put('after-wedge');
