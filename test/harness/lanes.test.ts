@@ -26,7 +26,10 @@ describe('tests in lanes', function () {
       ...['# passing', '# passing: over'],
       ...['# mixed', '# mixed ended with 1'],
       ...['# passing', '# passing: over'],
+      '# mixed failed',
     ]);
+    const again = report.slice(report.indexOf('# mixed failed'));
+    expect(again).to.include('1 failing').and.to.include('as it should');
     const mixed = report.slice(report.indexOf('# mixed'), report.indexOf('# mixed ended'));
     expect(mixed).to.include('a file of which some passes').and.to.include('as it should');
     expect(report).to.not.match(/^\d+ passed,/m);
@@ -41,7 +44,7 @@ describe('tests in lanes', function () {
       },
     });
     expect(counts).to.deep.equal({ passed: 2, failed: 1, skipped: 0 });
-    expect(report).to.include('# dying ended with 0');
+    expect(report).to.match(/# dying failed\n# dying ended with 0\n$/);
   });
 
   it('ends what runs and begins nothing once it is stopped', async () => {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
 
 /** Test files that one mocha runs, and what they are called. */
 export interface TestGroup {
@@ -31,6 +32,8 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** The program behind `bin/mocha.js`, which would start a process of its own that outlives it. */
 const MOCHA = fileURLToPath(import.meta.resolve('mocha/lib/cli/cli.js'));
 const COUNTS = /^(\d+) passed, (\d+) failed, (\d+) skipped$/;
+/** Mocha's line before it tells what failed and why. */
+const FAILING = /^ *\d+ failing$/;
 
 /** As the last line of a test run. */
 export function countsLine({ passed, failed, skipped }: Counts): string {
@@ -40,7 +43,7 @@ export function countsLine({ passed, failed, skipped }: Counts): string {
 /**
  * Runs each group in a mocha of its own, from the first on, and sums up. A group that ends badly without a failed test
  * counts as one: what it did not come to is not known. The report of one group is printed as it comes, those of others
- * once it is over, so that each stays whole.
+ * once it is over, so that each stays whole. What failed is told once more at the end, where a cut log still has it.
  */
 export async function runInLanes(
   groups: readonly TestGroup[],
@@ -49,17 +52,25 @@ export async function runInLanes(
   const waiting = [...groups];
   const reports = new Reports(print);
   const sum = { passed: 0, failed: 0, skipped: 0 };
+  const failures: string[] = [];
   const lane = async (number: number): Promise<void> => {
     for (let group = waiting.shift(); group !== undefined; group = waiting.shift()) {
       if (signal?.aborted === true) return;
-      const { passed, failed, skipped } = await runGroup(group, number, reports, signal);
+      const { passed, failed, skipped, why } = await runGroup(group, number, reports, signal);
+      if (failed > 0) failures.push(`\n# ${group.name} failed`, ...why);
       sum.passed += passed;
       sum.failed += failed;
       sum.skipped += skipped;
     }
   };
   await Promise.all(Array.from({ length: lanes }, async (_, number) => await lane(number)));
+  for (const line of failures) print(`${line}\n`);
   return sum;
+}
+
+/** How a group ended, and the lines that tell what failed in it. */
+interface GroupEnd extends Counts {
+  readonly why: readonly string[];
 }
 
 async function runGroup(
@@ -67,7 +78,7 @@ async function runGroup(
   lane: number,
   reports: Reports,
   signal: AbortSignal | undefined,
-): Promise<Counts> {
+): Promise<GroupEnd> {
   const report = reports.open();
   report.add(`\n# ${name}`);
   const from = performance.now();
@@ -84,10 +95,17 @@ async function runGroup(
   };
   signal?.addEventListener('abort', stop);
   let counts: Counts | undefined;
+  let tellsWhy = false;
+  const why: string[] = [];
   const take = (line: string): void => {
+    tellsWhy ||= FAILING.test(stripVTControlCharacters(line));
     const [passed, failed, skipped] = (COUNTS.exec(line)?.slice(1) ?? []).map(Number);
-    if (passed === undefined || failed === undefined || skipped === undefined) report.add(line);
-    else counts = { passed, failed, skipped };
+    if (passed === undefined || failed === undefined || skipped === undefined) {
+      report.add(line);
+      if (tellsWhy) why.push(line);
+    } else {
+      counts = { passed, failed, skipped };
+    }
   };
   for (const stream of [child.stdout, child.stderr])
     createInterface({ input: stream }).on('line', take);
@@ -96,9 +114,15 @@ async function runGroup(
   const isGood = code === 0 && counts !== undefined;
   const { passed = 0, failed = 0, skipped = 0 } = counts ?? {};
   const seconds = Math.round((performance.now() - from) / 1000);
-  report.add(isGood ? `# ${name}: ${seconds} s` : `# ${name} ended with ${how ?? code}`);
+  const end = isGood ? `# ${name}: ${seconds} s` : `# ${name} ended with ${how ?? code}`;
+  report.add(end);
   report.close();
-  return { passed, failed: isGood ? failed : Math.max(1, failed), skipped };
+  return {
+    passed,
+    failed: isGood ? failed : Math.max(1, failed),
+    skipped,
+    why: why.length > 0 ? why : [end],
+  };
 }
 
 interface Report {
