@@ -11,6 +11,7 @@ import type { SpoolFolder } from '../stashers/spool-folder.ts';
 import type { BodyCache } from '../storage/body-cache.ts';
 import { type Arrival, type Ask, headOf, type Supply } from './arrival.ts';
 import type { PurgeTimes } from './purge-times.ts';
+import type { RecentOutcomes } from './recent-outcomes.ts';
 import type { Head, Resource } from './resource.ts';
 import { changesMeaning } from './revalidation.ts';
 
@@ -44,10 +45,12 @@ export function ownedKey({ subject }: Resource, { peer }: Supply): string | unde
 export class Filler {
   readonly #options: PullThroughOptions;
   readonly #purges: PurgeTimes;
+  readonly #recent: RecentOutcomes;
 
-  constructor(options: PullThroughOptions, purges: PurgeTimes) {
+  constructor(options: PullThroughOptions, purges: PurgeTimes, recent: RecentOutcomes) {
     this.#options = options;
     this.#purges = purges;
+    this.#recent = recent;
   }
 
   /**
@@ -91,6 +94,7 @@ export class Filler {
       const confirmed = this.#freshen(resource, entry, head, baseJid);
       if (!confirmed)
         return await this.fetch(resource, supply, { ...ask, entry: undefined }, filling);
+      this.#recent.shared(resource, ask.vary);
       end();
       return { kind: 'confirmed', entry: confirmed, status: 304 };
     }
@@ -160,9 +164,13 @@ export class Filler {
       !supply.stasher.bodies ||
       tooLarge(head, this.#options.maxBodyBytes)
     ) {
+      // An answer to one client's conditions, and an error, say nothing of the next answer.
+      if (ask.own !== true && !hides && head.status < 500)
+        this.#recent.unshared(resource, ask.vary);
       end();
       return { kind: 'unshared', fetched, head };
     }
+    this.#recent.shared(resource, ask.vary);
     const { draft } = decision;
     const fill = new Fill(fetched, {
       folder: this.#options.folder,

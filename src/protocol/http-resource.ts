@@ -15,6 +15,9 @@ import { selectVariant, variantOf, varyRequestHeaders } from './vary.ts';
 /** An answer that lives shorter and cannot be asked about again is not worth a row. Milliseconds. */
 const MIN_ROW_LIFETIME = 10_000;
 
+/** Fields of a request that may make its answer one that others must not have. */
+const PERSONAL = ['authorization', 'cookie', 'origin'];
+
 /** One GET or HEAD request of a caching reverse proxy, RFC 9111. */
 export class HttpResource implements Resource {
   readonly subject: FlightSubject;
@@ -45,6 +48,12 @@ export class HttpResource implements Resource {
 
   variant(vary: readonly string[]): string {
     return variantOf(vary, this.#request.headers);
+  }
+
+  personal(): string {
+    const { headers } = this.#request;
+    const named = PERSONAL.filter((name) => headers.has(name));
+    return [...named, ...(this.#judgement.noStore ? ['no-store'] : [])].join();
   }
 
   judge(entry: Entry, now: number): EntryUse {

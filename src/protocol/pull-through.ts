@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LRUCache } from 'lru-cache';
 import { messageOf, ProxyError } from '../errors.ts';
 import type { Entry } from '../manifest/entry.ts';
 import { Beginning, Fills, type Flight } from '../stashers/fills.ts';
@@ -9,18 +8,14 @@ import { type Arrival, type Ask, drop, type Supply } from './arrival.ts';
 import { fillContent } from './contents.ts';
 import { earlyHit } from './early-hit.ts';
 import { Filler, ownedKey, type PullThroughOptions } from './filler.ts';
-import { flightId, idOf } from './flight-id.ts';
+import { flightId } from './flight-id.ts';
 import { forward } from './forward.ts';
 import { fetchBan, isCutOff, mayFetchBehind, notYet, redirectTo } from './instead-of-fetching.ts';
 import { openEntry } from './open-entry.ts';
 import type { CacheReport, ForwardReason, ProtocolResponse } from './protocol.ts';
 import { PurgeTimes } from './purge-times.ts';
+import { RecentOutcomes } from './recent-outcomes.ts';
 import type { Resource } from './resource.ts';
-
-/** A stale answer that stood in for a failed upstream does so for this long without anyone waiting for the next failure. */
-const HOLD_OFF_MS = 5_000;
-/** Failures remembered. */
-const MAX_FAILED = 10_000;
 
 /** Rounds in which a waiter may find that what came is not for it, before it fetches for itself. */
 const MAX_ROUNDS = 3;
@@ -33,14 +28,14 @@ export class PullThrough {
   readonly #options: PullThroughOptions;
   readonly #fills: Fills<Arrival>;
   readonly #purges = new PurgeTimes();
+  readonly #recent: RecentOutcomes;
   readonly #filler: Filler;
-  /** Until when (milliseconds since the epoch) a stale answer stands in at once, because the upstream just failed. */
-  readonly #failed = new LRUCache<string, number>({ max: MAX_FAILED });
 
   constructor(options: PullThroughOptions) {
     this.#options = options;
     this.#fills = new Fills(options.metrics);
-    this.#filler = new Filler(options, this.#purges);
+    this.#recent = new RecentOutcomes(options.clock, this.#purges);
+    this.#filler = new Filler(options, this.#purges, this.#recent);
   }
 
   /** Fetches that others could join now. */
@@ -100,6 +95,8 @@ export class PullThrough {
       return await this.forward(resource, supply, ask.reason, ownedKey(resource, supply));
     if (!entry && resource.onMiss === 'alone')
       return await this.#fetchAlone(resource, supply, { ...ask, own: true });
+    if (this.#recent.isUnshared(resource, ask.vary))
+      return await this.#fetchAlone(resource, supply, ask);
     return await this.#fetchShared(resource, supply, ask);
   }
 
@@ -107,7 +104,7 @@ export class PullThrough {
   #mayStandIn(resource: Resource, entry: Entry, supply: Supply, now: number): boolean {
     if (supply.onlyIfCached) return false;
     const cutOff = isCutOff(supply);
-    if (!cutOff && now >= (this.#failed.get(idOf(resource.subject)) ?? 0)) return false;
+    if (!cutOff && !this.#recent.hasFailed(resource.subject)) return false;
     return resource.mayServeStale(entry, now, cutOff || supply.network === 'fallback');
   }
 
@@ -222,8 +219,7 @@ export class PullThrough {
       case 'stale': {
         if (!flight.leader && resource.select([arrival.entry]) === undefined) return undefined;
         const phase = arrival.kind === 'confirmed' ? 'revalidated' : 'stale';
-        if (phase === 'stale')
-          this.#failed.set(idOf(resource.subject), this.#options.clock.now() + HOLD_OFF_MS);
+        if (phase === 'stale') this.#recent.failed(resource.subject);
         return await this.#hit(resource, arrival.entry, supply, phase, {
           forward: 'stale',
           forwardStatus: arrival.status,

@@ -59,6 +59,8 @@ export interface Resource {
   passed(head: Head): HeaderList;
   /** True: the first body ever kept stays; another one from upstream is refused and counted. */
   readonly immutable: boolean;
+  /** Names what of this client's own may make an answer one for it alone, such as its credentials. Absent, or '': nothing. */
+  personal?(): string;
   /** What looks at the body of an answer on its way in. Absent: nothing does. */
   inspector?(draft: EntryDraft): BodyInspector | undefined;
   /** What has to agree before the last byte of an answer goes out. Absent: nothing has to. */
