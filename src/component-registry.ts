@@ -15,6 +15,8 @@ export interface RegistryOptions {
   readonly metrics: Metrics;
   readonly types: readonly ComponentType[];
   readonly services: ReadonlyMap<ServiceKey<unknown>, unknown>;
+  /** Where stores come from, which stay open when this one closes. Absent: they are made here. */
+  readonly stores?: ComponentRegistry | undefined;
 }
 
 interface Made {
@@ -32,6 +34,11 @@ export class ComponentRegistry implements AsyncDisposable {
 
   constructor(options: RegistryOptions) {
     this.#options = options;
+  }
+
+  /** One with the same stores, and fetchers, stashers and protocols of its own as this configuration has them. */
+  withConfig(config: Config): ComponentRegistry {
+    return new ComponentRegistry({ ...this.#options, config, stores: this });
   }
 
   /** A component of the configuration. Throws `invalid` for an unknown name or a circle, naming it. */
@@ -76,6 +83,8 @@ export class ComponentRegistry implements AsyncDisposable {
   }
 
   async #get(kind: ComponentKind, name: string, path: readonly string[]): Promise<unknown> {
+    const { stores } = this.#options;
+    if (kind === 'backend' && stores) return await stores.component(kind, name);
     const id = `${kind} ${name}`;
     const asking = path.at(-1) ?? '';
     const circle = path.includes(id) ? [...path, id] : this.#wayTo(asking, [asking, id]);

@@ -4,7 +4,7 @@ import type { Clock } from './clock.ts';
 import type { ComponentType, ServiceKey } from './component.ts';
 import { ComponentRegistry } from './component-registry.ts';
 import type { Config } from './config/config.ts';
-import { storagesOf } from './configured-storages.ts';
+import { type ConfiguredStorages, storagesOf } from './configured-storages.ts';
 import { START_DEMO, type StartDemo } from './demo-fetcher-type.ts';
 import { FETCH_LIMIT, FetchLimit } from './fetchers/fetch-limit.ts';
 import { HashThread } from './gomod/hash-thread.ts';
@@ -38,6 +38,8 @@ export interface ContainerOptions {
   readonly types: readonly ComponentType[];
   readonly plugins: readonly ContainerModule[];
   readonly startDemo: StartDemo;
+  /** The stasher of that name that rules use. Absent: the one of `TOKENS.Components`. */
+  readonly stasher?: ConfiguredStorages['stasher'] | undefined;
   /** Called when LiteFS stands still and the configuration says that the node is to end then. Absent: it stays. */
   readonly onWedged?: (() => void) | undefined;
 }
@@ -55,7 +57,7 @@ export function createContainer(options: ContainerOptions): Container {
     fetcherModule,
     protocolModule,
     componentModule(options),
-    notesModule,
+    notesModule(options),
     ...options.plugins,
   );
   return container;
@@ -189,7 +191,7 @@ function componentModule({ types, startDemo }: ContainerOptions): ContainerModul
             [PURGER, purger],
             [HASH_THREAD, hashes],
             [START_RELAY, bodyRelay(folder)],
-            [PINS, pinnedBodies(manifest, config.rules)],
+            [PINS, pinnedBodies(manifest, config)],
             [START_DEMO, startDemo],
           ]),
         }),
@@ -212,18 +214,29 @@ function componentModule({ types, startDemo }: ContainerOptions): ContainerModul
   });
 }
 
-const notesModule = new ContainerModule(({ bind }) => {
-  bind(TOKENS.RowNotes).toResolvedValue(
-    (config, identity, manifest, components, clock, log) =>
-      new RowNotes({
-        ...{ config, manifest, clock, log },
-        storage: storagesOf(components),
-        path: manifestPath(config, identity),
-        nodeId: identity.nodeId,
-      }),
-    [TOKENS.Config, TOKENS.Identity, TOKENS.Manifest, TOKENS.Components, TOKENS.Clock, TOKENS.Log],
-  );
-});
+function notesModule({ stasher }: ContainerOptions): ContainerModule {
+  return new ContainerModule(({ bind }) => {
+    bind(TOKENS.RowNotes).toResolvedValue(
+      (config, identity, manifest, components, clock, log) => {
+        const storage = storagesOf(components);
+        return new RowNotes({
+          ...{ config, manifest, clock, log },
+          storage: { ...storage, stasher: stasher ?? storage.stasher },
+          path: manifestPath(config, identity),
+          nodeId: identity.nodeId,
+        });
+      },
+      [
+        TOKENS.Config,
+        TOKENS.Identity,
+        TOKENS.Manifest,
+        TOKENS.Components,
+        TOKENS.Clock,
+        TOKENS.Log,
+      ],
+    );
+  });
+}
 
 function manifestPath({ manifest }: Config, { dataDir }: NodeIdentity): string {
   return resolve(dataDir, manifest.path);

@@ -13,11 +13,20 @@ export interface Logger {
 /** How much is said. `silent`: nothing. */
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
+/** A log whose level can be set while it is in use. */
+export interface LevelLogger extends Logger {
+  /** From now on for it and every child. */
+  setLevel(level: LogLevel): void;
+}
+
 /** JSON lines on standard error. Fields that may hold credentials are masked. */
-export function createLogger(level: LogLevel = 'info'): Logger {
-  return pino(
+export function createLogger(level: LogLevel = 'info'): LevelLogger {
+  // pino gives a child its parent's level once, when it is made.
+  const children = new Set<WeakRef<{ level: string }>>();
+  const log = pino(
     {
       level,
+      onChild: (child) => void children.add(new WeakRef(child)),
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       redact: {
@@ -27,6 +36,16 @@ export function createLogger(level: LogLevel = 'info'): Logger {
     },
     pino.destination({ dest: 2, sync: false }),
   );
+  return Object.assign(log, {
+    setLevel: (next: LogLevel): void => {
+      log.level = next;
+      for (const ref of children) {
+        const child = ref.deref();
+        if (child === undefined) children.delete(ref);
+        else child.level = next;
+      }
+    },
+  });
 }
 
 /** A log that says nothing: for tests and one-shot commands. */

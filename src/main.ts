@@ -1,36 +1,34 @@
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { ContainerModule } from 'inversify';
 import { SystemClock } from './clock.ts';
-import { blobOpener, openCluster, readPeerTls, tokenFiles } from './cluster-parts.ts';
+import { openCluster, readPeerTls, tokenFiles } from './cluster-parts.ts';
 import type { NodeStatus } from './cluster-schemas.ts';
 import { createClusterHandlers } from './cluster-status.ts';
 import type { ComponentType } from './component.ts';
 import type { Config } from './config/config.ts';
-import type { ListenAddress } from './config/patterns.ts';
 import { storagesOf } from './configured-storages.ts';
 import { createContainer } from './container.ts';
 import { createControlHandlers } from './control-handlers.ts';
 import type { StartDemo } from './demo-fetcher-type.ts';
-import { connectionLimit } from './descriptor-limit.ts';
-import { ProxyError } from './errors.ts';
-import { AccessLog } from './http/access-log.ts';
-import { createApp, type Handler } from './http/app.ts';
+import { createApp } from './http/app.ts';
 import { openControlSocket } from './http/control-socket.ts';
 import { createFastPath } from './http/fast-path.ts';
 import { createPeerApi } from './http/peer-api.ts';
 import { PeerTokenFiles } from './http/peer-token-files.ts';
-import { trustCheck } from './http/public-address.ts';
+import type { TrustCheck } from './http/public-address.ts';
 import { type HealthCheck, ownRoutes } from './http/routes.ts';
-import { type Rule, RuleRouter } from './http/rule-router.ts';
-import { createServer, type HttpServer, type ServerTls } from './http/server.ts';
+import { bindServer, makeServer } from './listeners.ts';
+import { LiveConfig } from './live-config.ts';
 import type { Logger } from './log.ts';
 import type { Manifest } from './manifest/manifest.ts';
-import type { Metrics } from './metrics.ts';
 import { openDataFolder } from './node-identity.ts';
 import { populateInNode } from './node-populate.ts';
 import { statusOfNode } from './node-status.ts';
-import { type BuiltRule, buildRules } from './rule-set.ts';
+import { Reloader, type ReloadSource } from './reload.ts';
+import type { ReloadReport } from './reload-schemas.ts';
+import { RuleEditions } from './rule-editions.ts';
+import type { BuiltRule } from './rule-set.ts';
+import type { Stasher } from './stashers/stasher.ts';
 import type { Backend } from './storage/backend.ts';
 import { TOKENS } from './tokens.ts';
 import { keepUp } from './upkeep.ts';
@@ -44,6 +42,8 @@ export interface StartOptions {
   readonly plugins: readonly ContainerModule[];
   readonly log: Logger;
   readonly startDemo: StartDemo;
+  /** Where the configuration is loaded from again. Absent: it never is. */
+  readonly reload?: ReloadSource | undefined;
   /** Called when LiteFS stands still and the configuration says that the node is to end then. Absent: it stays. */
   readonly onWedged?: (() => void) | undefined;
 }
@@ -55,7 +55,13 @@ export interface RunningNode {
   /** Absent: it has no peer listener. */
   readonly peerUrl: string | undefined;
   readonly dataDir: string;
+  /** Those in force. */
   readonly rules: readonly BuiltRule[];
+  /**
+   * Loads the configuration again, as a whole or not at all; nothing under way is cut. Throws why it was refused: the old settings
+   * stay then. Both are in the log.
+   */
+  reload(): Promise<ReloadReport>;
   /** Drains and closes, last opened first. A second call cuts what is left. */
   close(): Promise<void>;
 }
@@ -65,10 +71,14 @@ const SETTLE_MS = 5_000;
 
 /** Starts everything the configuration names. Throws a `ProxyError` whose message says what to change; nothing stays open then. */
 export async function startNode(options: StartOptions): Promise<RunningNode> {
-  const { config, log } = options;
+  const { log } = options;
+  const live = new LiveConfig(options.config);
+  const config = live.view;
   const clock = new SystemClock();
   const identity = openDataFolder(config.data);
-  const container = createContainer({ ...options, identity, clock });
+  const stasher = async (name: string): Promise<Stasher> =>
+    await editions.edition.components.component<Stasher>('stasher', name);
+  const container = createContainer({ ...options, config, stasher, identity, clock });
   await using stack = new AsyncDisposableStack();
   // Opened in this order, so that what is written through is closed after what writes.
   stack.use(await container.getAsync(TOKENS.NodeDatabase));
@@ -84,19 +94,34 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
 
   const nodes = await openCluster({ config, identity, clock, log, metrics });
   if (nodes) stack.use(nodes);
-  const rules = await buildRules(config.rules, {
-    ...{ components, pullThrough, clock, log, metrics },
-    listen: config.listen.public,
-    cluster: nodes && { nodes, signMs: config.cluster.ownerTimeoutMs },
-  });
-  const router = new RuleRouter(rules.flatMap(({ rule }): Rule[] => (rule ? [rule] : [])));
+  const peers = await container.getAsync(TOKENS.ManifestPeers);
+  const parts = {
+    ...{ manifest, purger, metrics, config, clock, peers, log, rowNotes },
+    backends: async () => backends,
+    nodeId: identity.nodeId,
+    hashThread: container.get(TOKENS.HashThread),
+    build: async (rule: Pick<BuiltRule['config'], 'name'>) => await editions.edition.build(rule),
+    spool: folder,
+  };
+  const editions: RuleEditions = await RuleEditions.open(
+    options.config,
+    options.reload?.effective ?? {},
+    {
+      ...{ components, pullThrough, clock, log, metrics, manifest },
+      listen: config.listen.public,
+      cluster: nodes && { nodes, signMs: config.cluster.ownerTimeoutMs },
+      handlers: (edition) =>
+        createControlHandlers({ ...parts, ...edition, storage: storagesOf(edition.components) }),
+    },
+  );
+  stack.use(editions);
   const backends = components.made<Backend>('backend');
   const state = { draining: false };
   const checks = healthChecks(manifest, backends);
   const draining = (): boolean => state.draining;
   const routes = ownRoutes({ version: VERSION, health: checks, draining });
-  const trusts = trustCheck(config.trustedProxies);
-  const base = { trusts, log, metrics, routes, router, nodeId: identity.nodeId, clock };
+  const trusts: TrustCheck = (address) => editions.edition.trusts(address);
+  const base = { trusts, log, metrics, routes, router: editions, nodeId: identity.nodeId, clock };
   const listen = { config, log, metrics, clock };
   const isProxy = config.roles.includes('proxy');
   const fast = createFastPath({
@@ -110,8 +135,8 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   stack.defer(() => fast.close());
   const app = createApp({ ...base, noted: fast.note });
   const publicServer = isProxy ? makeServer(listen, app, fast.serve) : undefined;
-  const tokens = stack.use(await PeerTokenFiles.open(tokenFiles(config), log));
-  const peers = await container.getAsync(TOKENS.ManifestPeers);
+  const tokens = { files: await PeerTokenFiles.open(tokenFiles(config), log) };
+  stack.defer(() => tokens.files[Symbol.dispose]());
   const status = async (): Promise<NodeStatus> =>
     await statusOfNode({
       ...{ config, identity, peers, draining },
@@ -120,31 +145,49 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   const peerApi = createPeerApi({
     ...base,
     status,
-    tokens: () => tokens.current,
+    tokens: () => tokens.files.current,
     version: VERSION,
     draining,
     peers,
-    openBlob: blobOpener({ manifest, backends: backends.map(([, backend]) => backend), rules }),
+    openBlob: async (digest, to) => await editions.edition.openBlob(digest, to),
   });
   const tls = await readPeerTls(config);
   const peerServer = config.listen.peer ? makeServer({ ...listen, tls }, peerApi) : undefined;
 
-  const parts = {
-    ...{ manifest, purger, metrics, config, clock, peers },
-    backends: async () => backends,
-    nodeId: identity.nodeId,
-    hashThread: container.get(TOKENS.HashThread),
-    build: async ({ name }: Pick<BuiltRule['config'], 'name'>) => ruleNamed(rules, name),
-    spool: folder,
-    storage: storagesOf(components),
-    rowNotes,
-  };
+  const reloader = new Reloader({
+    ...{ config: options.config, source: options.reload, draining, log, metrics },
+    prepare: async (next, tree) => {
+      const edition = await editions.make(next, tree);
+      const files = await PeerTokenFiles.open(tokenFiles(next), log).catch(
+        async (error: unknown) => {
+          await edition.components[Symbol.asyncDispose]();
+          throw error;
+        },
+      );
+      return {
+        rules: edition.rules,
+        commit: () => {
+          live.set(next);
+          editions.put(edition);
+          fast.clear();
+          tokens.files[Symbol.dispose]();
+          tokens.files = files;
+          rowNotes.reconfigured();
+        },
+        abandon: async () => {
+          files[Symbol.dispose]();
+          await edition.components[Symbol.asyncDispose]();
+        },
+      };
+    },
+  });
   const listening: { peer?: string | undefined } = {};
   const control = stack.use(
     await openControlSocket({
       path: join(identity.dataDir, 'control.sock'),
       handlers: {
-        ...createControlHandlers(parts),
+        ...Object.fromEntries(editions.commands.map((name) => [name, editions.command(name)])),
+        'config-reload': async () => await reloader.reload(),
         ...createClusterHandlers({
           ...{ config, clock, log, metrics, own: status },
           ownUrl: () => listening.peer ?? '',
@@ -154,11 +197,12 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
     }),
   );
   log.debug({ path: control.path }, 'control socket open');
-  const publicUrl = publicServer && (await bind(publicServer, config.listen.public, 'public', log));
+  const publicUrl =
+    publicServer && (await bindServer(publicServer, config.listen.public, 'public', log));
   stack.defer(async () => void (await publicServer?.close()));
   const peerUrl =
     peerServer && config.listen.peer
-      ? await bind(peerServer, config.listen.peer, 'peer', log, tls && 'https')
+      ? await bindServer(peerServer, config.listen.peer, 'peer', log, tls && 'https')
       : undefined;
   listening.peer = peerUrl;
   void nodes?.start();
@@ -184,16 +228,19 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   const { dataDir } = identity;
   const { intervalMs } = config.populate;
   const populated = config.roles.includes('populate')
-    ? populateInNode({ ...parts, log }, { dataDir, intervalMs, signal: keeping.signal })
+    ? populateInNode(parts, { dataDir, intervalMs, signal: keeping.signal })
     : undefined;
   const rest = stack.move();
-  const { notReadyMs, graceMs } = config.drain;
   return {
     publicUrl,
     peerUrl,
     dataDir: identity.dataDir,
-    rules,
+    get rules() {
+      return editions.edition.rules;
+    },
+    reload: async () => await reloader.reload(),
     async close() {
+      const { notReadyMs, graceMs } = config.drain;
       state.draining = true;
       peers.drain();
       keeping.abort();
@@ -210,65 +257,6 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
       await rest.disposeAsync();
     },
   };
-}
-
-function ruleNamed(rules: readonly BuiltRule[], name: string): BuiltRule {
-  const found = rules.find(({ config }) => config.name === name);
-  if (found !== undefined) return found;
-  throw new ProxyError('internal', 'main.rule', `rule ${name} was not made`);
-}
-
-interface ListenParts {
-  readonly config: Config;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-  readonly clock: SystemClock;
-  readonly tls?: ServerTls | undefined;
-}
-
-function makeServer(
-  parts: ListenParts,
-  handler: Handler,
-  fast?: ReturnType<typeof createFastPath>['serve'],
-): HttpServer {
-  const { config, log, metrics, clock, tls } = parts;
-  const { headerBytes, fields, targetBytes, headerTimeMs, requestTimeMs, idleTimeMs, connections } =
-    config.limits;
-  return createServer({
-    handler,
-    fast,
-    tls,
-    log,
-    metrics,
-    clock,
-    access: config.log.access ? new AccessLog(log, true) : new AccessLog(log, false),
-    limits: {
-      headerBytes,
-      headerFields: fields,
-      targetBytes,
-      headerTimeoutMs: headerTimeMs,
-      requestTimeoutMs: requestTimeMs,
-      idleTimeoutMs: idleTimeMs,
-      connections: connectionLimit(connections),
-    },
-  });
-}
-
-async function bind(
-  server: HttpServer,
-  address: ListenAddress,
-  listener: string,
-  log: Logger,
-  scheme = 'http',
-): Promise<string> {
-  const bound = await server.listen(address);
-  const url = `${scheme}://${hostOf(bound)}`;
-  log.info({ listener, url }, 'listening');
-  return url;
-}
-
-function hostOf({ address, family, port }: AddressInfo): string {
-  return `${family === 'IPv6' ? `[${address}]` : address}:${port}`;
 }
 
 // A store that cannot be used does not keep a node from serving, but whoever starts it has to learn of it.

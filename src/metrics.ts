@@ -51,6 +51,7 @@ export type CounterName =
   | 'quota_refused_total'
   | 'scrubbed_total'
   | 'populated_total'
+  | 'config_reloads_total'
   | 'repaired_total'
   | 'peer_refused_total'
   | 'shipped_total'
@@ -120,6 +121,7 @@ export const COUNTERS: Readonly<Record<CounterName, string>> = {
   quota_refused_total: 'bodies that a quota had no room for, by reason',
   scrubbed_total: 'stored bodies read for upkeep, by what was found',
   populated_total: 'bodies of new entries that were not here, by what came of fetching them',
+  config_reloads_total: 'times that the configuration was loaded again, by what came of it',
   repaired_total: 'damaged bodies that were fetched again, by what came of it',
   peer_refused_total: 'peer requests refused for want of a token',
   shipped_total: 'changes handed to the primary, by outcome',

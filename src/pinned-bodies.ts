@@ -8,11 +8,11 @@ import type { Pins } from './storage/eviction.ts';
  */
 export function pinnedBodies(
   manifest: Pick<Manifest, 'isReferenced'>,
-  rules: readonly Pick<Rule, 'name' | 'pin'>[],
+  config: { readonly rules: readonly Pick<Rule, 'name' | 'pin'>[] },
 ): Pins {
-  const names = new Set(rules.flatMap(({ name, pin }) => (pin ? [name] : [])));
   return {
     pinnedAmong: async (digests) => {
+      const names = new Set(config.rules.flatMap(({ name, pin }) => (pin ? [name] : [])));
       if (names.size === 0) return new Set();
       const asked = digests.map(async (digest) =>
         (await manifest.isReferenced(digest, names).catch(() => true)) ? [digest] : [],

@@ -70,6 +70,13 @@ export class RowNotes implements AsyncDisposable {
     this.#schedule(EVERY_MS);
   }
 
+  /** Other rules are in force: what they keep is noted where they keep it. */
+  reconfigured(): void {
+    this.#logs.clear();
+    this.#isDirty = true;
+    if (this.#isStarted) this.#schedule(SOON_MS);
+  }
+
   /**
    * Notes everything that is durable now. False: a store did not take it, or not within `limitMs`; it is tried again. Never rejects.
    * `forgetOthers`: notes of manifests that are gone are removed.

@@ -10,13 +10,14 @@ import type { Fetcher } from './fetchers/fetcher.ts';
 import { OwnerFetcher } from './fetchers/owner-fetcher.ts';
 import { UpstreamsFetcher } from './fetchers/upstreams-fetcher.ts';
 import type { Rule } from './http/rule-router.ts';
+import type { Leases } from './leases.ts';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Protocol } from './protocol/protocol.ts';
 import type { PullThrough } from './protocol/pull-through.ts';
 import { RULE_PARTS, type RuleParts } from './protocol/rule.ts';
 import { Validator } from './protocol/validator.ts';
-import type { Stasher } from './stashers/stasher.ts';
+import { type Stasher, withStash } from './stashers/stasher.ts';
 
 /** A rule in working order, or why it is off. */
 export interface BuiltRule {
@@ -42,6 +43,10 @@ export interface RuleContext {
   readonly listen: ListenAddress;
   /** The nodes that share keys with this one, and the milliseconds within which the owner of one must give a sign of life. Absent: none does. */
   readonly cluster?: { readonly nodes: ClusterNodes; readonly signMs: number } | undefined;
+  /** Counts who uses what is made. Absent: nobody asks. */
+  readonly leases?: Leases | undefined;
+  /** By name of a rule: tells it from a former one of that name. Absent: there is none. */
+  readonly editions?: ReadonlyMap<string, string> | undefined;
 }
 
 /** Protocols whose clients read plain text, and so their errors too. */
@@ -81,13 +86,16 @@ async function buildRule(config: RuleConfig, context: RuleContext): Promise<Buil
   );
   if (usable.length === 0) return { config, rule: undefined, off: whyOff(allowed), sources, notes };
   const stasher = await components.component<Stasher>('stasher', config.stash);
-  const chain: RuleParts['chain'] = (options) => createChain(config, usable, options, context);
+  const held: RuleParts['held'] = (fetcher) => heldFetcher(fetcher, context.leases);
+  const chain: RuleParts['chain'] = (options) =>
+    held(createChain(config, usable, options, context));
   const parts: RuleParts = {
-    settings: config,
+    settings: { ...config, edition: context.editions?.get(config.name) },
     base: ruleBase(config, context.listen),
     fetcher: chain({ private: config.private, mode: config.mode, where: `rule ${config.name}` }),
     chain,
-    stasher,
+    held,
+    stasher: heldStasher(stasher, context.leases),
     pullThrough: context.pullThrough,
     validator: createValidator(config, context),
   };
@@ -126,6 +134,35 @@ function createChain(
   const { nodes, signMs } = cluster;
   const owners = nodes.owners.bind(nodes);
   return new OwnerFetcher({ own: chain, owners, signMs, clock, log, metrics });
+}
+
+/** Each fetch is one user from when it is asked until its body ended. */
+function heldFetcher(inner: Fetcher, leases: Leases | undefined): Fetcher {
+  if (leases === undefined) return inner;
+  return {
+    name: inner.name,
+    locate: inner.locate?.bind(inner),
+    fetch: async (request, options) => {
+      const lease = leases.take();
+      try {
+        const fetched = await inner.fetch(request, options);
+        if (fetched.body.closed) lease[Symbol.dispose]();
+        else fetched.body.once('close', () => lease[Symbol.dispose]());
+        return fetched;
+      } catch (error) {
+        lease[Symbol.dispose]();
+        throw error;
+      }
+    },
+  };
+}
+
+function heldStasher(inner: Stasher, leases: Leases | undefined): Stasher {
+  if (leases === undefined) return inner;
+  return withStash(inner, async (stashable, options) => {
+    using _ = leases.take();
+    return await inner.stash(stashable, options);
+  });
 }
 
 function createValidator(

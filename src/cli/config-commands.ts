@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { addConfigReloadCommand } from './config-reload-command.ts';
 import { addImportAthensCommand } from './import-athens-command.ts';
 import type { LoadedNode } from './load.ts';
 import { print } from './terminal.ts';
@@ -11,11 +12,11 @@ interface PrintOptions extends ConfigOptions {
   readonly defaults?: boolean | undefined;
 }
 
-/** `caje config check | print | schema | import-athens`. */
+/** `caje config check | print | schema | reload | import-athens`. */
 export function addConfigCommands(program: Command): void {
   const config = program
     .command('config')
-    .description('look at the configuration')
+    .description('look at the configuration, or load it again')
     .addHelpText(
       'after',
       `
@@ -40,6 +41,7 @@ Examples:
     .description('print the JSON Schema, for editors')
     .option('-c, --config <file>', 'configuration whose plug-ins count')
     .action(printSchema);
+  addConfigReloadCommand(config);
   addImportAthensCommand(config);
 }
 

@@ -2,6 +2,7 @@ import { builtinTypes } from '../builtin-types.ts';
 import { messageOf } from '../errors.ts';
 import { createLogger, type Logger, type LogLevel } from '../log.ts';
 import { type RunningNode, startNode } from '../main.ts';
+import type { ReloadSource } from '../reload.ts';
 import { VERSION } from '../version.ts';
 import { banner } from './banner.ts';
 import { loadNode } from './load.ts';
@@ -20,12 +21,18 @@ const LAST_MS = 1_000;
 
 /** `caje serve`: runs a node until SIGTERM or SIGINT, drains it, and gives the exit code. A second signal cuts what is left. */
 export async function serve(options: ServeOptions): Promise<number> {
-  const { config, plugins } = await loadNode(options.config);
+  const { config, plugins, effective } = await loadNode(options.config);
   const log = createLogger(options.logLevel ?? config.log.level);
   let demo: SlowServer | undefined;
   const startDemo = async (): Promise<URL> => {
     demo ??= await startSlowServer({ host: '127.0.0.1', port: 0 });
     return new URL(demo.url);
+  };
+  const reload: ReloadSource = {
+    effective,
+    load: async () => await loadNode(options.config),
+    // What the command line says holds for the whole run.
+    setLogLevel: options.logLevel === undefined ? (level) => log.setLevel(level) : undefined,
   };
   endOnFault(log);
   let node: RunningNode | undefined;
@@ -35,8 +42,12 @@ export async function serve(options: ServeOptions): Promise<number> {
     log.error({}, 'LiteFS has to be started again: the node ends so that both are');
     process.exit(EXIT.wedged);
   };
-  node = await startNode({ config, types: builtinTypes, plugins, log, startDemo, onWedged });
+  const started = onHangup(() => node?.reload());
+  node = await startNode({
+    ...{ config, types: builtinTypes, plugins, log, startDemo, reload, onWedged },
+  });
   print(banner(node, config, VERSION));
+  started();
   await stopped;
   try {
     await node.close();
@@ -55,6 +66,24 @@ function endOnFault(log: Logger): void {
     process.exit(EXIT.failed);
   };
   process.on('uncaughtException', end).on('unhandledRejection', end);
+}
+
+/** SIGHUP loads the configuration again; one that comes earlier waits until what is given is called. */
+function onHangup(reload: () => Promise<unknown> | undefined): () => void {
+  let isStarted = false;
+  let isDue = false;
+  const run = (): void => {
+    // Why it was refused is in the log.
+    reload()?.catch(() => {});
+  };
+  process.on('SIGHUP', () => {
+    if (isStarted) run();
+    else isDue = true;
+  });
+  return () => {
+    isStarted = true;
+    if (isDue) run();
+  };
 }
 
 async function untilStopped(log: Logger, cut: () => Promise<void> | undefined): Promise<void> {

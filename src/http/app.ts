@@ -13,7 +13,7 @@ import type { TrustCheck } from './public-address.ts';
 import { publicAddress } from './public-address.ts';
 import { requestIdOf } from './request-id.ts';
 import { OWN_PREFIX } from './routes.ts';
-import type { Rule, RuleRouter } from './rule-router.ts';
+import type { Rule, RuleSource } from './rule-router.ts';
 import { sendResponse } from './send-response.ts';
 import { toProtocolRequest } from './to-protocol-request.ts';
 
@@ -26,7 +26,7 @@ export interface AppBase {
 
 /** What the public application is made of. */
 export interface AppOptions extends AppBase {
-  readonly router: RuleRouter;
+  readonly router: RuleSource;
   /** From `ownRoutes`. */
   readonly routes: Middleware;
   readonly nodeId: string;
@@ -90,8 +90,10 @@ const refuseOwnPaths: Middleware = async (ctx, next) => {
 function answerByRule({ router, trusts, nodeId, clock, metrics, noted }: AppOptions): Middleware {
   return async (ctx) => {
     const { req, res } = ctx;
+    const rules = router.current;
+    using _ = rules.leases.take();
     const address = publicAddress(req, trusts);
-    const { rule, target } = router.match(address.host, address.target);
+    const { rule, target } = rules.match(address.host, address.target);
     ctx.respond = false;
     (ctx.state as { rule?: Rule }).rule = rule;
     const exchange = exchangeOf(res);
@@ -102,7 +104,8 @@ function answerByRule({ router, trusts, nodeId, clock, metrics, noted }: AppOpti
     const response = await rule.protocol.handle(request, { signal });
     exchange.phase = response.report.phase;
     metrics.count('requests_total', response.report.phase);
-    noted?.(req, response, rule.name);
+    // What former rules answered is not repeated for requests that go by others.
+    if (rules === router.current) noted?.(req, response, rule.name);
     exchange.bytes = await sendResponse(response, res, { request, nodeId, clock, signal });
   };
 }

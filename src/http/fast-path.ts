@@ -60,6 +60,8 @@ export interface FastPath {
   serve(req: IncomingMessage, res: ServerResponse): boolean;
   /** Remembers an answer that may be repeated for the same address. */
   note(req: IncomingMessage, response: ProtocolResponse, rule: string): void;
+  /** Forgets every answer: other rules are in force. */
+  clear(): void;
   /** Stops following the manifest. */
   close(): void;
 }
@@ -123,6 +125,7 @@ export function createFastPath(options: FastPathOptions): FastPath {
       if (addresses) addresses.add(address);
       else byKey.set(id, new Set([address]));
     },
+    clear: () => hot.clear(),
     close() {
       unfollow();
       hot.clear();

@@ -25,14 +25,14 @@ import { peerOf } from './peer-tokens.ts';
 import { problemOf, sendProblem } from './problem.ts';
 import type { PublicAddress } from './public-address.ts';
 import { normalHost } from './public-address.ts';
-import type { RuleMatch, RuleRouter } from './rule-router.ts';
+import type { RuleMatch, RuleRouter, RuleSource } from './rule-router.ts';
 import type { SendContext } from './send-response.ts';
 import { sendToPeer } from './send-to-peer.ts';
 import { plainAddress, toProtocolRequest } from './to-protocol-request.ts';
 
 /** What the application of the peer listener is made of. */
 export interface PeerApiOptions extends AppBase {
-  readonly router: RuleRouter;
+  readonly router: RuleSource;
   /** From `ownRoutes`; needs no token. */
   readonly routes: Middleware;
   /** Whoever shows one of them, as they are at that moment, is a peer. */
@@ -112,7 +112,9 @@ function answerPeer(options: PeerApiOptions): Middleware {
     const { req, res } = ctx;
     ctx.respond = false;
     const asked = readPeerRequest(req, options.nodeId);
-    const match = findRule(options.router, asked.address);
+    const rules = options.router.current;
+    using _ = rules.leases.take();
+    const match = findRule(rules, asked.address);
     const exchange = exchangeOf(res);
     exchange.rule = match?.rule.name;
     if (match === undefined || isPrivate(match)) {

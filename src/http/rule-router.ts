@@ -1,4 +1,5 @@
 import { ProxyError } from '../errors.ts';
+import { Leases } from '../leases.ts';
 import type { Protocol } from '../protocol/protocol.ts';
 import type { ErrorFormat } from './problem.ts';
 
@@ -32,12 +33,25 @@ interface Matcher {
   readonly prefix: string;
 }
 
+/** The rules in force, which may be others the next time one asks. */
+export interface RuleSource {
+  readonly current: RuleRouter;
+}
+
 /** Finds the rule of a request: the first that fits. Paths are compared byte by byte, nothing is decoded or tidied. */
-export class RuleRouter {
+export class RuleRouter implements RuleSource {
+  /** Whoever goes by these rules holds one, so that nothing of theirs is closed meanwhile. */
+  readonly leases: Leases;
   readonly #matchers: readonly Matcher[];
 
-  constructor(rules: readonly Rule[]) {
+  constructor(rules: readonly Rule[], leases: Leases = new Leases()) {
     this.#matchers = rules.map(toMatcher);
+    this.leases = leases;
+  }
+
+  /** Itself: by itself it is never exchanged. */
+  get current(): RuleRouter {
+    return this;
   }
 
   /** `host` in lower case, with its port unless default. Throws `misdirected` for a host of no rule, `not-found` for a path of none. */

@@ -65,7 +65,7 @@ export class GoProtocol implements Protocol, AsyncDisposable {
       indexTtlMs: options.indexTtlMs,
       checks,
     });
-    this.#fetcher = asModuleProxy(withSumdbs(parts.fetcher, options.sumdb));
+    this.#fetcher = asModuleProxy(parts.held(withSumdbs(parts.fetcher, options.sumdb)));
   }
 
   /** Names of the checksum databases that are passed through. */
@@ -271,6 +271,7 @@ export class GoProtocol implements Protocol, AsyncDisposable {
       namespace: settings.namespace ?? GO_NAMESPACE,
       key: found.key,
       rule: settings.name,
+      edition: settings.edition,
     };
     return await pullThrough.answer(new TableResource(subject, request, found), supply);
   }

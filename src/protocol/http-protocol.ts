@@ -61,8 +61,8 @@ export class HttpProtocol implements Protocol {
   }
 
   #subject(request: ProtocolRequest): FlightSubject {
-    const { name, namespace = HTTP_NAMESPACE } = this.#parts.settings;
-    return { namespace, key: httpKey(request.publicUrl), rule: name };
+    const { name, namespace = HTTP_NAMESPACE, edition } = this.#parts.settings;
+    return { namespace, key: httpKey(request.publicUrl), rule: name, edition };
   }
 
   async #pass(

@@ -22,6 +22,8 @@ export interface RuleSettings {
   readonly private: boolean;
   /** `bypass`: requests with Cookie pass through. `ignore`: cookies make no difference to what is kept. */
   readonly cookies: 'bypass' | 'ignore';
+  /** Tells the rule from a former one of its name, so that what runs for that one is not shared. Absent: there is none. */
+  readonly edition?: string | undefined;
 }
 
 /** How a chain differs from the rule's own. */
@@ -43,6 +45,8 @@ export interface RuleParts {
   readonly fetcher: Fetcher;
   /** A chain like the rule's own, for a part of what it serves. Throws `invalid` where nothing is left to ask, or no address to redirect to. */
   chain(options: ChainRequest): Fetcher;
+  /** The same fetcher, counted as in use while it fetches. For those of a protocol's own, which are closed with the rule. */
+  held(fetcher: Fetcher): Fetcher;
   readonly stasher: Stasher;
   readonly pullThrough: PullThrough;
   /** Absent: everything may be served. */

@@ -5,6 +5,8 @@ export interface FlightSubject {
   readonly namespace: string;
   readonly key: string;
   readonly rule: string;
+  /** As the rule has it: another one of its name shares no fetch with it. Absent: there is no other. */
+  readonly edition?: string | undefined;
 }
 
 /** Whether somebody works on what was asked for: from then on it is worth waiting for. */

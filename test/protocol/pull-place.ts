@@ -140,6 +140,7 @@ export async function openPull(options: PullOptions = {}): Promise<PullPlace> {
       ? new NoneStasher('pass')
       : new StoreStasher({ name: 'keep', backend, manifest, cache, ...common });
   const parts: RuleParts = {
+    held: (fetcher) => fetcher,
     settings: { ...SETTINGS, ...options.settings },
     base: `http://${HOST}`,
     fetcher: options.fetcher ?? site,

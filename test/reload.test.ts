@@ -1,0 +1,269 @@
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { stringify } from 'yaml';
+import { callControl } from '../src/http/control-client.ts';
+import { type ReloadReport, reloadReport } from '../src/reload-schemas.ts';
+import { HttpClient, readBytes } from './support/http-client.ts';
+import { NodeProcess } from './support/node-process.ts';
+
+const BAD = join(import.meta.dirname, 'fixtures/config/bad');
+
+type Tree = Readonly<Record<string, unknown>>;
+
+/** An origin that says its name and the Host it was asked under; `/slow` goes on when it is told to. */
+class NamedOrigin implements AsyncDisposable {
+  readonly url: string;
+  readonly asked: string[] = [];
+  #go: PromiseWithResolvers<void> = Promise.withResolvers();
+  readonly #server: ReturnType<typeof createServer>;
+
+  private constructor(server: ReturnType<typeof createServer>) {
+    this.#server = server;
+    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  }
+
+  static async start(name: string): Promise<NamedOrigin> {
+    const server = createServer((req, res) => void origin.#answer(name, req, res));
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const origin = new NamedOrigin(server);
+    return origin;
+  }
+
+  /** The bodies of `/slow` that wait go on. */
+  go(): void {
+    this.#go.resolve();
+    this.#go = Promise.withResolvers();
+  }
+
+  async #answer(name: string, req: IncomingMessage, res: ServerResponse): Promise<void> {
+    this.asked.push(req.url ?? '');
+    const isOwn = req.headers.host === new URL(this.url).host;
+    const body = `${name} ${isOwn ? 'own' : 'kept'}\n`;
+    const rest = 'end\n';
+    const isSlow = req.url?.startsWith('/slow') === true;
+    res.writeHead(200, {
+      'Cache-Control': 'max-age=600',
+      'Content-Length': body.length + (isSlow ? rest.length : 0),
+    });
+    res.write(body);
+    if (isSlow) {
+      await this.#go.promise;
+      res.write(rest);
+    }
+    res.end();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
+
+describe('a configuration that is loaded again', function () {
+  this.timeout(60_000);
+  let one: NamedOrigin;
+  let two: NamedOrigin;
+  let node: NodeProcess;
+  let client: HttpClient;
+
+  /** What the node is started with. */
+  function base(): Tree {
+    return {
+      storage: { local: { type: 'disk', path: 'blobs', keepFree: 0 } },
+      fetchers: { site: { type: 'origin', url: one.url } },
+      rules: [{ name: 'site', protocol: 'http', fetch: 'site', preserveHost: true }],
+    };
+  }
+
+  /** The same with what changes, as the file has it. */
+  async function write(more: Tree): Promise<void> {
+    const listen = { public: new URL(node.url).host };
+    await writeFile(node.configFile, stringify({ ...base(), listen, data: node.dataDir, ...more }));
+  }
+
+  async function reload(): Promise<ReloadReport> {
+    const socket = join(node.dataDir, 'control.sock');
+    return reloadReport.parse(await callControl(socket, 'config-reload'));
+  }
+
+  async function get(path: string): Promise<string> {
+    const { status, body } = await client.get(node.url + path);
+    return status === 200 ? body.toString() : String(status);
+  }
+
+  const other = (): Tree => ({
+    fetchers: { site: { type: 'origin', url: two.url } },
+    rules: [{ name: 'site', protocol: 'http', fetch: 'site' }],
+  });
+
+  before(async () => {
+    one = await NamedOrigin.start('one');
+    two = await NamedOrigin.start('two');
+    client = new HttpClient();
+    node = await NodeProcess.start({ config: base() });
+  });
+
+  after(async () => {
+    await client[Symbol.asyncDispose]();
+    await node[Symbol.asyncDispose]();
+    await one[Symbol.asyncDispose]();
+    await two[Symbol.asyncDispose]();
+  });
+
+  afterEach(async () => {
+    await write({});
+    await reload();
+  });
+
+  // Each of the others is loaded by itself in test/config.
+  const bad = readdirSync(BAD).flatMap((file, at) => (at % 4 === 0 ? [join(BAD, file)] : []));
+
+  it(`F-111: ${bad.length} bad ones are refused by key, and each leaves the old settings`, async () => {
+    const before = (await node.counters())['config_reloads_total{refused}'] ?? 0;
+    for (const [number, file] of bad.entries()) {
+      const text = readFileSync(file, 'utf8');
+      await writeFile(node.configFile, text);
+      const refused = await reload().then(
+        () => undefined,
+        (error: unknown) => error as Error,
+      );
+      expect(refused?.message, file).to.include(/^# expect: \d+: ([^:]*):/m.exec(text)?.[1]);
+      expect(await get(`/bad/${number}`), file).to.equal('one kept\n');
+    }
+    await write({});
+    const counters = await node.counters();
+    expect(counters['config_reloads_total{refused}']).to.equal(before + bad.length);
+    const lines = node.log.filter(({ msg }) => msg.includes('the old one stays'));
+    expect(lines).to.have.lengthOf(before + bad.length);
+  });
+
+  it('SIGHUP brings new rules into force, and the log says what changed and what waits for a restart', async () => {
+    await write({
+      ...other(),
+      listen: { public: '127.0.0.1:1' },
+      storage: { local: { type: 'disk', path: 'blobs', keepFree: 0, maxBytes: '1GiB' } },
+      trustedProxies: ['127.0.0.1'],
+    });
+    process.kill(node.pid, 'SIGHUP');
+    const line = await node.logged(
+      ({ msg, restart: keys }) => msg.includes('loaded again') && String(keys).includes('listen'),
+    );
+    const changed = ['fetchers.site.url', 'rules.site.preserveHost', 'trustedProxies'];
+    const restart = ['listen.public', 'storage.local.maxBytes'];
+    expect(line).to.deep.include({ changed, restart });
+    expect(await node.logged(({ msg }) => msg.includes('keep their old values'))).to.deep.include({
+      keys: restart,
+    });
+    expect(await get('/hup')).to.equal('two own\n');
+    expect((await node.counters())['config_reloads_total{done}']).to.be.at.least(1);
+  });
+
+  it('says at the second time too what waits for a restart, and nothing of what is in force', async () => {
+    await write({ ...other(), gc: { period: '3h' } });
+    await reload();
+    const { changed, restart } = await reload();
+    expect(changed).to.deep.equal([]);
+    expect(restart).to.deep.equal(['gc.period']);
+  });
+
+  it('what began under the old rules ends under them; who asks for the same goes by the new ones', async () => {
+    const old = await client.stream(`${node.url}/slow`);
+    const first = await readBytes(old.body, 1);
+    await write(other());
+    await reload();
+    const answer = await client.stream(`${node.url}/slow`);
+    expect((await readBytes(answer.body, 1)).toString()).to.match(/^two own/);
+    two.go();
+    answer.body.resume();
+    // Longer than an edition without users stays open.
+    await new Promise((resolve) => setTimeout(resolve, 1_200));
+    one.go();
+    const rest = Buffer.concat(await Array.fromAsync(old.body as AsyncIterable<Buffer>));
+    expect(Buffer.concat([first, rest]).toString()).to.equal('one kept\nend\n');
+  });
+
+  it('a fetch under a rule that stays as it was is still shared', async () => {
+    const path = '/slow/shared';
+    const old = await client.stream(node.url + path);
+    await readBytes(old.body, 1);
+    await write({ trustedProxies: ['10.0.0.1'] });
+    await reload();
+    const shared = await client.stream(node.url + path);
+    await readBytes(shared.body, 1);
+    one.go();
+    old.body.resume();
+    await Array.fromAsync(shared.body);
+    expect(one.asked.filter((asked) => asked === path)).to.have.lengthOf(1);
+  });
+
+  it('an answer of the fast path goes with its rule', async () => {
+    for (let hits = 0; hits < 3; hits++) expect(await get('/hot')).to.equal('one kept\n');
+    await write({ rules: [{ name: 'site', path: '/cold/*', protocol: 'http', fetch: 'site' }] });
+    expect((await reload()).changed).to.deep.equal(['rules.site.path', 'rules.site.preserveHost']);
+    expect(await get('/hot')).to.equal('404');
+  });
+
+  it('requests during 20 reloads go by the old rules or the new ones, never by some of each', async () => {
+    let isOver = false;
+    const seen = new Set<string>();
+    const clients = Array.from({ length: 4 }, async (_, at) => {
+      for (let number = 0; !isOver; number++) seen.add(await get(`/many/${at}/${number}`));
+    });
+    for (let turn = 0; turn < 20; turn++) {
+      await write(turn % 2 === 0 ? other() : {});
+      await reload();
+    }
+    isOver = true;
+    await Promise.all(clients);
+    expect([...seen].sort()).to.deep.equal(['one kept\n', 'two own\n']);
+  });
+
+  it('refuses rules that need what only a restart brings, naming it', async () => {
+    const storage = { far: { type: 'disk', path: 'far', keepFree: 0 } };
+    await write({
+      storage: { ...(base()['storage'] as Tree), ...storage },
+      stashers: { keep: { type: 'store', backend: 'far' } },
+    });
+    const refused = await reload().then(
+      () => undefined,
+      (error: unknown) => error as Error,
+    );
+    expect(refused?.message).to.match(/backend far.*only a restart changes storage\.far/);
+    expect(await get('/refused')).to.equal('one kept\n');
+  });
+
+  it('sets how much the log says, also of parts that were made before', async () => {
+    const requests = (): number => node.log.filter(({ msg }) => msg === 'request').length;
+    await write({ log: { level: 'error' } });
+    await reload();
+    const before = requests();
+    await get('/quiet');
+    await write({});
+    await reload();
+    await get('/loud');
+    await node.logged(({ msg, url }) => msg === 'request' && url === '/loud');
+    expect(requests()).to.equal(before + 1);
+  });
+
+  it('caje config reload prints the same, as lines or as JSON, and ends with 2 for a bad file', async () => {
+    await write({ trustedProxies: ['10.0.0.1'], gc: { period: '3h' } });
+    const lines = await node.run('config', 'reload');
+    expect(lines).to.include({ code: 0, stderr: '' });
+    expect(lines.stdout).to.equal(
+      `${node.configFile}: loaded again, 1 rule\n  changed: trustedProxies\n  needs a restart: gc.period\n`,
+    );
+    const json = await node.run('config', 'reload', '--json');
+    expect(JSON.parse(json.stdout)).to.deep.equal({
+      ...{ source: node.configFile, changed: [], restart: ['gc.period'], rules: 1, off: [] },
+    });
+    await write({ rules: [{ name: 'site', protocol: 'http', fetch: 'nowhere' }] });
+    const bad = await node.run('config', 'reload');
+    expect(bad.code).to.equal(2);
+    expect(bad.stderr).to.include('rules[0].fetch');
+  });
+});
