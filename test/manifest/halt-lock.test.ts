@@ -5,6 +5,7 @@ import { kindOf } from '../../src/errors.ts';
 import { localLock, noLock } from '../../src/manifest/local-lock.ts';
 import { haltLockContract } from '../contract/halt-lock.ts';
 import { holdLock } from '../support/hold-lock.ts';
+import { patience } from '../support/patience.ts';
 import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
 
 describe('HALT locks', () => {
@@ -38,6 +39,6 @@ describe('HALT locks', () => {
     await holder.release('SIGKILL');
     const killed = performance.now();
     (await had).assertHeld();
-    expect(performance.now() - killed).to.be.lessThan(100);
+    expect(performance.now() - killed).to.be.lessThan(100 * patience());
   });
 });

@@ -6,6 +6,7 @@ import type { S3BackendOptions } from '../../src/storage/s3-backend-options.ts';
 import { backendContract } from '../contract/backend.ts';
 import { contentOf, failureOf } from '../contract/backend-fixture.ts';
 import { GrowingBody, incomingOf } from '../support/incoming.ts';
+import { patience } from '../support/patience.ts';
 import { bodyKey, NODE, openBucket, PREFIX } from '../support/s3-bucket.ts';
 import { type S3Server, s3ServerMissing, startS3Server } from '../support/s3-server.ts';
 import { seededBytes } from '../support/seeded-bytes.ts';
@@ -188,7 +189,7 @@ describe('S3 storage', function () {
       const before = performance.now();
       for (let round = 0; round < 100; round++)
         await failureOf(bucket.backend.stat(digestOf(bytes)));
-      expect(performance.now() - before).to.be.below(2000);
+      expect(performance.now() - before).to.be.below(2000 * patience());
       expect((await bucket.backend.health()).problem).to.match(/ECONNREFUSED/);
       await own.start();
       while ((await bucket.backend.health()).problem !== undefined)
@@ -207,7 +208,7 @@ describe('S3 storage', function () {
       while (problem === undefined) {
         const before = performance.now();
         problem = (await bucket.backend.health()).problem;
-        expect(performance.now() - before).to.be.below(1500);
+        expect(performance.now() - before).to.be.below(1500 * patience());
       }
       expect(problem).to.match(/does not answer/);
       own.resume();

@@ -11,6 +11,7 @@ import { NodeDatabase } from '../../src/storage/node-database.ts';
 import { S3Backend } from '../../src/storage/s3-backend.ts';
 import { contentOf, failureOf } from '../contract/backend-fixture.ts';
 import { incomingOf } from '../support/incoming.ts';
+import { patience } from '../support/patience.ts';
 import { NODE } from '../support/s3-bucket.ts';
 import { seededBytes } from '../support/seeded-bytes.ts';
 import { tempFolder } from '../support/temp-folder.ts';
@@ -155,7 +156,7 @@ describe('S3Backend on a store that misbehaves', () => {
         expect(kindOf(await failureOf(backend.open(digestOf(Buffer.from('x')))))).to.equal(
           'unavailable',
         );
-        expect(performance.now() - before).to.be.below(limits.answerMs + 1000);
+        expect(performance.now() - before).to.be.below(limits.answerMs + 1000 * patience());
       },
     );
   });

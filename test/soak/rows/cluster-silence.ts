@@ -8,6 +8,7 @@ import { type FakeNode, NODE_TOKEN, startNode } from '../../fetchers/fake-node.t
 import { HttpClient } from '../../support/http-client.ts';
 import { NodeProcess } from '../../support/node-process.ts';
 import { OracleOrigin } from '../../support/oracle-origin.ts';
+import { patience } from '../../support/patience.ts';
 import { CLUSTER_HOST, freeUrls } from '../../support/peer-cluster.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 import type { SoakRow } from '../soak-row.ts';
@@ -95,7 +96,7 @@ export const rows: readonly SoakRow[] = [
         const check = origin.check(path);
         check.write(answer.body);
         check.end();
-        if (spent > COST_MS + SLACK_MS) throw new Error(`${what}: took ${spent} ms`);
+        if (spent > COST_MS + SLACK_MS * patience()) throw new Error(`${what}: took ${spent} ms`);
         const { requests } = origin.counts(path);
         if (requests !== 1) throw new Error(`${what}: ${requests} requests`);
       });

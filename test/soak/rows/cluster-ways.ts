@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { HttpClient } from '../../support/http-client.ts';
 import { NodeProcess } from '../../support/node-process.ts';
 import { OracleOrigin } from '../../support/oracle-origin.ts';
+import { patience } from '../../support/patience.ts';
 import { freeUrls } from '../../support/peer-cluster.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 import type { SoakRow } from '../soak-row.ts';
@@ -97,7 +98,8 @@ export const rows: readonly SoakRow[] = [
         const { status, body } = await client.get(entry + path, { headers: { host: way.host } });
         const spent = performance.now() - from;
         if (status !== way.status) throw new Error(`${way.host}: ${status} ${body.toString()}`);
-        if (spent > LOOP_MS + SLACK_MS) throw new Error(`${way.host}: took ${spent} ms`);
+        if (spent > LOOP_MS + SLACK_MS * patience())
+          throw new Error(`${way.host}: took ${spent} ms`);
         await quiet(nodes);
         const asked = nodes.flatMap(({ log }, at) =>
           log.slice(before[at]).filter((line) => 'status' in line && 'method' in line),

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { processIdentity } from '../../../src/process-identity.ts';
+import { patience } from '../../support/patience.ts';
 import { Random } from '../../support/random.ts';
 import type { SoakRow } from '../soak-row.ts';
 import { pause, SoakSite } from '../soak-site.ts';
@@ -43,7 +44,7 @@ export const rows: readonly SoakRow[] = [
         const from = performance.now();
         await site.node.restart();
         const ms = Math.round(performance.now() - from);
-        if (ms > Math.max(READY_MS, SLOWER * site.startMs))
+        if (ms > patience() * Math.max(READY_MS, SLOWER * site.startMs))
           throw new Error(`ready only after ${ms} ms, ${site.startMs} ms with an empty folder`);
         const found = faults.splice(0);
         if (found.length > 0) throw new Error(found.join('; '));

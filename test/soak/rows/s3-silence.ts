@@ -2,6 +2,7 @@ import { kindOf } from '../../../src/errors.ts';
 import { digestOf } from '../../../src/storage/digest.ts';
 import type { S3Backend } from '../../../src/storage/s3-backend.ts';
 import { incomingOf } from '../../support/incoming.ts';
+import { patience } from '../../support/patience.ts';
 import type { Random } from '../../support/random.ts';
 import { openBucket } from '../../support/s3-bucket.ts';
 import { deafAddress } from '../../support/s3-deaf.ts';
@@ -115,6 +116,6 @@ async function within(
   const ms = Math.round(performance.now() - (since() ?? from));
   if (failure === undefined) throw new Error(`${what}: was not missed`);
   if (kindOf(failure) !== 'unavailable') throw new Error(`${what}: ${String(failure)}`);
-  if (ms > limitMs + GRACE_MS) throw new Error(`${what}: given up after ${ms} ms`);
+  if (ms > limitMs + GRACE_MS * patience()) throw new Error(`${what}: given up after ${ms} ms`);
   if (ms < limitMs / 2) throw new Error(`${what}: given up after only ${ms} ms`);
 }

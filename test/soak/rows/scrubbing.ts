@@ -11,6 +11,7 @@ import { NodeDatabase } from '../../../src/storage/node-database.ts';
 import { peerConfig } from '../../criteria/peer-config.ts';
 import { incomingOf } from '../../support/incoming.ts';
 import { openIn } from '../../support/manifest-fixtures.ts';
+import { patience } from '../../support/patience.ts';
 import { Random } from '../../support/random.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
@@ -86,7 +87,7 @@ async function meetDamage(
     askPeer(),
   ];
   await Promise.race(asks);
-  const end = performance.now() + QUARANTINE_MS;
+  const end = performance.now() + QUARANTINE_MS * patience();
   while (!(await isAside(node.dataDir, digest))) {
     if (performance.now() > end) throw new Error(`${key}: not in quarantine after a second`);
     await pause(5);
