@@ -56,6 +56,8 @@ export interface Rule {
   readonly honorClientReload: boolean;
   /** `bypass`: a request with Cookie is passed through; `ignore`: the field changes nothing. */
   readonly cookies: 'bypass' | 'ignore';
+  /** A range of what is not kept: `forward` asks for it alone and keeps it as a part, `whole` fetches the whole once for all ranges. */
+  readonly ranges: 'forward' | 'whole';
 }
 
 /**

@@ -40,6 +40,7 @@ function commonRule(): z.ZodObject {
     preserveHost: z.boolean().default(false),
     honorClientReload: z.boolean().default(true),
     cookies: z.enum(['bypass', 'ignore']).default('bypass'),
+    ranges: z.enum(['forward', 'whole']).default('forward'),
   });
 }
 

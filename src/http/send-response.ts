@@ -4,13 +4,16 @@ import type { Clock } from '../clock.ts';
 import { ProxyError } from '../errors.ts';
 import type { HeaderList } from '../headers.ts';
 import { endToEnd } from '../hop-by-hop.ts';
+import { chooseRange } from '../protocol/byte-ranges.ts';
 import type { Content, ProtocolRequest, ProtocolResponse } from '../protocol/protocol.ts';
 import { withCacheStatus } from './cache-status.ts';
 import { allowsPart, isNotModified, notModifiedFields } from './conditional.ts';
 import { dropKeepAliveFields } from './connection-fields.ts';
 import { multipartRanges } from './multipart-ranges.ts';
-import { chooseRange } from './range.ts';
 import { sendBody } from './send-body.ts';
+
+/** A message of several ranges is at most so many times as long as the body; a longer one gives way to the whole. */
+const MAX_MULTIPART = 2;
 
 /** What sending needs to know of its request and its node. */
 export interface SendContext {
@@ -101,6 +104,8 @@ export function select(
     const part = selectRange(rangeField, size, content, fields, signal);
     if (part !== undefined) return part;
   }
+  if (content.incomplete === true)
+    throw new ProxyError('internal', 'send-response', 'only parts of the body are kept');
   return { status, headers: fields.with('Accept-Ranges', 'bytes'), ...whole };
 }
 
@@ -120,6 +125,8 @@ function selectRange(
   if (first === undefined) return undefined;
   if (second !== undefined) {
     const message = multipartRanges(choice.ranges, size, fields.get('Content-Type'));
+    // Of a small body the delimiters would be more than what was asked for (reliability H-84).
+    if (message.size > MAX_MULTIPART * size) return undefined;
     return {
       status: 206,
       headers: fields.with('Content-Type', message.contentType),

@@ -1,7 +1,8 @@
 import type { Fetched } from '../fetchers/fetcher.ts';
 import type { Entry } from '../manifest/entry.ts';
 import { isDigest } from '../storage/digest.ts';
-import { fetchedContent } from './contents.ts';
+import type { Arrival } from './arrival.ts';
+import { fetchedContent, fillContent } from './contents.ts';
 import type { CacheReport, ForwardReason, ProtocolResponse, Replay } from './protocol.ts';
 import type { Head, Resource } from './resource.ts';
 
@@ -34,5 +35,28 @@ export function unsharedResponse(
     content: fetchedContent(fetched),
     report,
     selectable: false,
+  };
+}
+
+/** An answer that is arriving and that others may share; `collapsed`: this request did not begin the fetch. */
+export function fillingResponse(
+  resource: Pick<Resource, 'passed'>,
+  { fill, head, kept }: Extract<Arrival, { kind: 'filling' }>,
+  reason: ForwardReason,
+  collapsed: true | undefined,
+): ProtocolResponse {
+  return {
+    status: head.status,
+    headers: resource.passed(head),
+    content: fillContent(fill),
+    report: {
+      phase: kept ? 'miss' : 'bypass',
+      forward: reason,
+      forwardStatus: head.status,
+      stored: kept,
+      collapsed,
+      askedAt: head.requestedAt,
+    },
+    selectable: head.status === 200,
   };
 }

@@ -51,16 +51,17 @@ export function storedContent(opened: Opened, getter: Getter): Content {
   };
 }
 
-/** A body that is still arriving and that others may share. */
+/** A body that is still arriving and that others may share; where its size is known, in part too, as it grows. */
 export function fillContent(fill: Fill): Content {
   const release = fill.hold();
   return {
     size: fill.expectedSize,
-    seekable: false,
+    seekable: fill.expectedSize !== undefined,
     sealedDigest: fill.sealedDigest,
     open: (options) => {
       const body = fill.openForClient(options);
-      release();
+      // Between two ranges nobody reads, and the fill must not be given up for it.
+      if (options?.range === undefined) release();
       return body;
     },
     close: release,

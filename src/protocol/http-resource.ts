@@ -3,8 +3,11 @@ import type { HeaderList } from '../headers.ts';
 import { endToEnd } from '../hop-by-hop.ts';
 import type { Entry, EntryDraft } from '../manifest/entry.ts';
 import type { FlightSubject } from '../stashers/fills.ts';
+import type { Supply } from './arrival.ts';
 import { type EntryUse, judgeEntry, mayServeStaleOnError, servedHeaders } from './entry-use.ts';
+import type { PullThroughOptions } from './filler.ts';
 import { hasValidator, judgeResponse } from './freshness.ts';
+import { type PartialUse, usePartial } from './partial-use.ts';
 import type { ProtocolRequest } from './protocol.ts';
 import type { RequestJudgement } from './request-directives.ts';
 import type { Decision, Head, OnMiss, Resource } from './resource.ts';
@@ -23,6 +26,8 @@ export class HttpResource implements Resource {
   readonly subject: FlightSubject;
   readonly onMiss: OnMiss;
   readonly immutable = false;
+  /** A range of a rule that fetches wholes wants a few bytes, and others will want the rest. */
+  readonly goesOn: boolean;
   readonly #request: ProtocolRequest;
   readonly #headers: HeaderList;
   readonly #settings: RuleSettings;
@@ -38,8 +43,11 @@ export class HttpResource implements Resource {
     this.#request = request;
     this.#settings = settings;
     this.#judgement = judgement;
-    this.#headers = sendable(request, settings);
-    this.onMiss = onMiss(request);
+    const wholes = judgement.bypass === undefined && fetchesWhole(request, settings);
+    const headers = sendable(request, settings);
+    this.#headers = wholes ? headers.without('range', 'if-range') : headers;
+    this.onMiss = onMiss(request.method, this.#headers);
+    this.goesOn = wholes;
   }
 
   select(entries: readonly Entry[]): Entry | undefined {
@@ -54,6 +62,18 @@ export class HttpResource implements Resource {
     const { headers } = this.#request;
     const named = PERSONAL.filter((name) => headers.has(name));
     return [...named, ...(this.#judgement.noStore ? ['no-store'] : [])].join();
+  }
+
+  partial(
+    entries: readonly Entry[],
+    supply: Supply,
+    options: PullThroughOptions,
+  ): PartialUse | undefined {
+    const { method, headers } = this.#request;
+    const { ranges, freshness } = this.#settings;
+    if (method !== 'GET' || (entries.length === 0 && !headers.has('range'))) return undefined;
+    const ask = { headers, forwards: ranges === 'forward', keepsUntagged: freshness === 'rfc' };
+    return usePartial(this, { ...ask, entries }, supply, options);
   }
 
   judge(entry: Entry, now: number): EntryUse {
@@ -145,9 +165,13 @@ export class HttpResource implements Resource {
 }
 
 // A range or a HEAD of what is not kept concerns this client alone; a condition may make the answer a 304 that does.
-function onMiss({ method, headers }: ProtocolRequest): OnMiss {
+function onMiss(method: string, headers: HeaderList): OnMiss {
   if (method === 'HEAD' || headers.has('range')) return 'forward';
   return headers.has('if-none-match') || headers.has('if-modified-since') ? 'alone' : 'share';
+}
+
+function fetchesWhole({ method, headers }: ProtocolRequest, { ranges }: RuleSettings): boolean {
+  return ranges === 'whole' && method === 'GET' && headers.has('range');
 }
 
 // Where cookies make no difference to what is kept, the origin must not see the first client's.

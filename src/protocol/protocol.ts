@@ -74,6 +74,8 @@ export interface Content {
   readonly bytes?: Buffer | undefined;
   /** True: `open` takes a range. False: it can be opened once, from the first byte. */
   readonly seekable: boolean;
+  /** True: bytes are missing, and only ranges that the request asked for may be opened. Absent: the whole is there. */
+  readonly incomplete?: boolean | undefined;
   /** Errors when it turns out to be cut or damaged: then the connection must not end cleanly. */
   open(options?: OpenOptions): Body;
   /** SHA-256 in hex, where it is known now. */

@@ -3,9 +3,8 @@ import { messageOf, ProxyError } from '../errors.ts';
 import type { Entry } from '../manifest/entry.ts';
 import { Beginning, Fills, type Flight } from '../stashers/fills.ts';
 import { abortable } from './abortable.ts';
-import { forwardReason, replayOf, unsharedResponse } from './answers.ts';
+import { fillingResponse, forwardReason, replayOf, unsharedResponse } from './answers.ts';
 import { type Arrival, type Ask, drop, type Supply } from './arrival.ts';
-import { fillContent } from './contents.ts';
 import { earlyHit } from './early-hit.ts';
 import { Filler, ownedKey, type PullThroughOptions } from './filler.ts';
 import { flightId } from './flight-id.ts';
@@ -15,7 +14,7 @@ import { openEntry } from './open-entry.ts';
 import type { CacheReport, ForwardReason, ProtocolResponse } from './protocol.ts';
 import { PurgeTimes } from './purge-times.ts';
 import { RecentOutcomes } from './recent-outcomes.ts';
-import type { Resource } from './resource.ts';
+import { isFor, type Resource } from './resource.ts';
 
 /** Rounds in which a waiter may find that what came is not for it, before it fetches for itself. */
 const MAX_ROUNDS = 3;
@@ -80,20 +79,32 @@ export class PullThrough {
       const stale = await this.#hit(resource, entry, supply, 'stale');
       if (stale) return stale;
     }
+    const partial = entry ? undefined : resource.partial?.(entries, supply, this.#options);
+    const kept = await partial?.answer();
+    if (kept) return kept;
     const ask: Ask = {
       // An entry that may be used but was not: its body is gone, and only a whole answer heals that.
       entry: verdict === 'revalidate' ? entry : undefined,
       pinned: resource.immutable && entry?.status === 200 ? entry.digest : undefined,
       vary: entries[0]?.vary ?? [],
-      reason: forwardReason(entries, entry),
+      reason: partial?.reason ?? forwardReason(entries, entry),
     };
     const shared = await this.#alreadyFetched(resource, supply, ask);
     if (shared) return shared;
     const instead = await this.#insteadOfFetching(resource, supply, ask);
     if (instead) return instead;
-    if (!entry && resource.onMiss === 'forward')
+    return await this.#fetch(partial?.resource ?? resource, partial?.supply ?? supply, ask, !entry);
+  }
+
+  async #fetch(
+    resource: Resource,
+    supply: Supply,
+    ask: Ask,
+    isMiss: boolean,
+  ): Promise<ProtocolResponse> {
+    if (isMiss && resource.onMiss === 'forward')
       return await this.forward(resource, supply, ask.reason, ownedKey(resource, supply));
-    if (!entry && resource.onMiss === 'alone')
+    if (isMiss && resource.onMiss === 'alone')
       return await this.#fetchAlone(resource, supply, { ...ask, own: true });
     if (this.#recent.isUnshared(resource, ask.vary))
       return await this.#fetchAlone(resource, supply, ask);
@@ -176,7 +187,7 @@ export class PullThrough {
   async #fetchShared(resource: Resource, supply: Supply, ask: Ask): Promise<ProtocolResponse> {
     let { vary } = ask;
     for (let round = 0; round < MAX_ROUNDS; round++) {
-      const flight = this.#join(resource, supply, { ...ask, vary }, false);
+      const flight = this.#join(resource, supply, { ...ask, vary }, resource.goesOn === true);
       flight.begun.tell(() => supply.peer?.begun());
       const arrival = await this.#await(flight, supply.signal);
       const response = await this.#arrived(resource, supply, flight, arrival, ask.reason);
@@ -228,25 +239,11 @@ export class PullThrough {
       }
       case 'filling': {
         if (!arrival.fill.joinable) return undefined;
-        if (!flight.leader && resource.variant(arrival.draft.vary) !== arrival.draft.variant)
-          return undefined;
+        if (!flight.leader && !isFor(resource, arrival.draft)) return undefined;
         // Whole already, only not on record yet: that it was fetched a moment ago makes it no miss.
         if (!flight.leader && arrival.kept && arrival.fill.whole)
           return earlyHit(resource, arrival, this.#options.clock.now());
-        return {
-          status: arrival.head.status,
-          headers: resource.passed(arrival.head),
-          content: fillContent(arrival.fill),
-          report: {
-            phase: arrival.kept ? 'miss' : 'bypass',
-            forward: reason,
-            forwardStatus: arrival.head.status,
-            stored: arrival.kept,
-            collapsed,
-            askedAt: arrival.head.requestedAt,
-          },
-          selectable: arrival.head.status === 200,
-        };
+        return fillingResponse(resource, arrival, reason, collapsed);
       }
     }
   }

@@ -3,7 +3,10 @@ import type { HeaderList } from '../headers.ts';
 import type { Entry, EntryDraft } from '../manifest/entry.ts';
 import type { BodyInspector, Findings } from '../stashers/body-inspector.ts';
 import type { FlightSubject } from '../stashers/fills.ts';
+import type { Supply } from './arrival.ts';
 import type { EntryUse } from './entry-use.ts';
+import type { PullThroughOptions } from './filler.ts';
+import type { PartialUse } from './partial-use.ts';
 import type { Freshened } from './revalidation.ts';
 
 /** The head of an answer and when it came. */
@@ -61,8 +64,23 @@ export interface Resource {
   readonly immutable: boolean;
   /** Names what of this client's own may make an answer one for it alone, such as its credentials. Absent, or '': nothing. */
   personal?(): string;
+  /** True: what is fetched for it goes on when its client leaves. Absent: false. */
+  readonly goesOn?: boolean | undefined;
+  /** Whether an answer that others share is one for this request. Absent: where its variant is the one of `variant`. */
+  fits?(draft: EntryDraft): boolean;
+  /** How parts that are kept answer it, where no whole is kept. Absent, or absent result: they do not. */
+  partial?(
+    entries: readonly Entry[],
+    supply: Supply,
+    options: PullThroughOptions,
+  ): PartialUse | undefined;
   /** What looks at the body of an answer on its way in. Absent: nothing does. */
   inspector?(draft: EntryDraft): BodyInspector | undefined;
   /** What has to agree before the last byte of an answer goes out. Absent: nothing has to. */
   confirmation?(draft: EntryDraft): ((findings: Findings) => Promise<void>) | undefined;
+}
+
+/** Whether an answer that others share is one for a request. */
+export function isFor(resource: Resource, draft: EntryDraft): boolean {
+  return resource.fits?.(draft) ?? resource.variant(draft.vary) === draft.variant;
 }

@@ -22,6 +22,8 @@ export interface RuleSettings {
   readonly private: boolean;
   /** `bypass`: requests with Cookie pass through. `ignore`: cookies make no difference to what is kept. */
   readonly cookies: 'bypass' | 'ignore';
+  /** A range of what is not kept: `forward` asks for it alone and keeps it as a part, `whole` fetches the whole once for all ranges. */
+  readonly ranges: 'forward' | 'whole';
   /** Tells the rule from a former one of its name, so that what runs for that one is not shared. Absent: there is none. */
   readonly edition?: string | undefined;
 }

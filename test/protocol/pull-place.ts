@@ -106,6 +106,7 @@ const SETTINGS: RuleSettings = {
   preserveHost: false,
   honorClientReload: true,
   cookies: 'bypass',
+  ranges: 'forward',
 };
 
 /** Opens a place on loopback with a folder of its own. */

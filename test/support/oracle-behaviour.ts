@@ -34,7 +34,7 @@ export interface Behaviour {
   readonly etag?: string | false | undefined;
   /** One bit of the byte at this offset is wrong. */
   readonly corrupt?: number | undefined;
-  /** True: a single Range is answered with 206. Absent: ranges are not heeded. */
+  /** True: a single Range is answered with 206, unless If-Range names another tag. Absent: ranges are not heeded. */
   readonly ranges?: boolean | undefined;
   /** Sent in place of the oracle's bytes. */
   readonly body?: Buffer | string | undefined;

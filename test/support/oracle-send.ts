@@ -26,7 +26,9 @@ export async function sendOracle(
   const tag = behaviour.etag ?? etagOf(name);
   const fits = tag !== false && request.headers['if-none-match']?.includes(tag) === true;
   const status = behaviour.status ?? (fits ? 304 : undefined);
-  const range = status === undefined ? rangeOf(request, behaviour, content.size) : undefined;
+  const ifRange = request.headers['if-range'];
+  const isAsked = status === undefined && (ifRange === undefined || ifRange === tag);
+  const range = isAsked ? rangeOf(request, behaviour, content.size) : undefined;
   const start = range?.start ?? 0;
   const end = range?.end ?? content.size;
 

@@ -1,4 +1,5 @@
 import type { ByteRange } from '../body.ts';
+import type { HeaderList } from '../headers.ts';
 
 /** More ranges in one request are answered with the whole (reliability H-84). */
 export const MAX_RANGES: number = 10;
@@ -12,6 +13,13 @@ export type RangeChoice =
   /** At least one; they do not overlap, so together they are never longer than the body. */
   | { readonly kind: 'parts'; readonly ranges: readonly ByteRange[] };
 
+/** What a 206 with one part says that it holds: bytes `start` to `end` of `total`. RFC 9110 §14.4. */
+export interface ContentRange extends ByteRange {
+  readonly total: number;
+}
+
+const CONTENT_RANGE = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/i;
+const ONE_RANGE = /^bytes=(?:\d+-\d*|-\d+)$/i;
 const SPEC = /^(?:(\d+)-(\d*)|-(\d+))$/;
 const WHOLE: RangeChoice = { kind: 'whole' };
 
@@ -50,4 +58,23 @@ function merged(ranges: readonly ByteRange[]): readonly ByteRange[] {
     else joined[joined.length - 1] = { start: last.start, end: Math.max(last.end, range.end) };
   }
   return joined.length === ranges.length ? ranges : joined;
+}
+
+/** Whether a Range field asks for one range of bytes, in its plainest form. */
+export function isOneRange(field: string): boolean {
+  return ONE_RANGE.test(field);
+}
+
+/** What the fields of a 206 say that it holds. Absent: not told in full, several parts, or nonsense. */
+export function contentRangeOf(headers: HeaderList): ContentRange | undefined {
+  const [line, more] = headers.getAll('content-range');
+  const [, first, last, size] = CONTENT_RANGE.exec(line?.trim() ?? '') ?? [];
+  if (more !== undefined || first === undefined) return undefined;
+  const [start, end, total] = [Number(first), Number(last), Number(size)];
+  return start <= end && end < total ? { start, end, total } : undefined;
+}
+
+/** Bytes that a range holds. */
+export function lengthOf({ start, end }: ByteRange): number {
+  return end - start + 1;
 }
