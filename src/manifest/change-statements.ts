@@ -4,6 +4,7 @@ import { AT, endOfPrefix, PUT_COLUMNS, ROW_COLUMNS, rowSum, type SqlValue } from
 import type { Purge } from './manifest.ts';
 import type { ManifestDatabase, NamespaceState } from './manifest-database.ts';
 import { begunPurge, type PurgeProgress } from './purge-progress.ts';
+import { VariantLimit } from './variant-limit.ts';
 import type { ChangeResponse, DeleteRequest, PurgeRequest, PutRequest } from './writer-protocol.ts';
 
 const KEY_AT = AT.key;
@@ -21,11 +22,13 @@ export class ChangeStatements {
   readonly #journal: Statement;
   readonly #purgedSince: Statement;
   readonly #ofKey: Statement;
+  readonly #variants: VariantLimit;
 
   constructor(manifest: ManifestDatabase) {
     this.#database = manifest;
     const { database } = manifest;
     const columns = ROW_COLUMNS.join(', ');
+    this.#variants = new VariantLimit(manifest);
     this.#seen = database
       .prepare('SELECT jid FROM journal WHERE change_id = ? ORDER BY jid DESC LIMIT 1')
       .pluck();
@@ -80,6 +83,7 @@ export class ChangeStatements {
     this.#journal.run(namespace.nsid, jid, key, variant, op, digest, size, ...by);
     namespace.entries += wasThere ? 0 : 1;
     namespace.bytes += size - (wasThere ? before[2] : 0);
+    if (!wasThere && variant !== '') this.#variants.enforce(namespace, key, request);
     return { outcome: 'committed', jid, firstSeenAt };
   }
 

@@ -10,6 +10,7 @@ import {
   withoutVariant,
 } from './pending-changes.ts';
 import { PurgeMemory } from './purge-memory.ts';
+import { withVariant } from './variant-limit.ts';
 
 /** What this process knows beside the database: the index, what is pending, and which purges are under way. */
 export class EntryMemory {
@@ -36,7 +37,7 @@ export class EntryMemory {
     const flags = { purged: false, refreshed: false };
     const change: PendingPut = { op: 'put', changeId, baseJid, entry, ...flags };
     this.pending.add(entry.namespace, entry.key, change);
-    this.index.set(entry.namespace, entry.key, [entry, ...withoutVariant(known, entry.variant)]);
+    this.index.set(entry.namespace, entry.key, withVariant(entry, known));
     return change;
   }
 
@@ -73,7 +74,7 @@ export class EntryMemory {
   hold(entry: NewEntry, known: readonly Entry[], now: number): void {
     const held = pendingEntry(entry, now);
     this.index.markHeld(held);
-    this.index.set(entry.namespace, entry.key, [held, ...withoutVariant(known, entry.variant)]);
+    this.index.set(entry.namespace, entry.key, withVariant(held, known));
   }
 
   /** Gives the entry as it counts now; absent: another took its place meanwhile. */

@@ -37,6 +37,15 @@ export class EntryReads {
     return entries;
   }
 
+  /** True: neither memory nor the database has anything under the key. False also where that cannot be read. */
+  hasNothing(namespace: string, key: string): boolean {
+    const { memory, reader, trusted } = this.#options;
+    if ((memory.index.get(namespace, key) ?? []).length > 0 || !trusted()) return false;
+    if (memory.pending.has(namespace, key)) return false;
+    const read = reader.read((rows) => rows.lookup(namespace, key));
+    return read !== undefined && read.entries.length === 0 && read.broken.length === 0;
+  }
+
   /** Entries of a page, each in the place of its row. */
   listed(read: ReadEntries): Entry[] {
     this.#options.broken(read);

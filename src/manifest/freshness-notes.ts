@@ -23,8 +23,12 @@ export class FreshnessNotes {
     this.#sink = sink;
   }
 
-  note(namespace: string, row: FreshnessRow): void {
-    this.#rows.set(`${slotName(namespace, row.key)}\0${row.variant}`, row);
+  /** Notes how long an entry of this epoch is good for. */
+  note(epoch: string, entry: Entry): void {
+    const { namespace, key, variant, jid, freshUntil, staleAt } = entry;
+    const policy = JSON.stringify(entry.policy);
+    const row = { epoch, key, variant, jid, freshUntil, staleAt, policy };
+    this.#rows.set(`${slotName(namespace, key)}\0${variant}`, row);
     if (this.#rows.size >= FLUSH_ROWS && !this.#flushing) void this.flush();
     else this.#timer ??= setTimeout(() => void this.flush(), FLUSH_MS).unref();
   }

@@ -156,6 +156,11 @@ export interface Manifest extends AsyncDisposable {
    * `baseJid` as of a put: a matching purge since then keeps it out. Absent: only a purge under way does.
    */
   hold(entry: NewEntry, baseJid?: Jid): void;
+  /**
+   * True: nothing is kept, held or waits to be written under the key, and no other node shares this manifest, so that a purge
+   * of the key would find nothing. What is being fetched is the caller's to know.
+   */
+  hasNothing(namespace: string, key: string): boolean;
   /** Resolves when the purge is durable; from the call on nothing that it takes is answered from here. Throws `timeout` when that takes over 10 s: it is then still in the queue. */
   purge(purge: Purge, options?: CallOptions): Promise<PurgeResult>;
   /** Throws `invalid` for an `after` that is no position in this list, `unavailable` when it cannot be read now. */

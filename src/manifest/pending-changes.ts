@@ -48,8 +48,13 @@ export class PendingChanges {
     if (change.op === 'put') this.#countDigest(change.entry.digest, -1);
   }
 
-  has(changeId: string): boolean {
+  hasChange(changeId: string): boolean {
     return this.#ids.has(changeId);
+  }
+
+  /** Whether any change of a key is not written. */
+  has(namespace: string, key: string): boolean {
+    return this.#byKey.has(slotName(namespace, key));
   }
 
   /** A put that names the body is about to come, until the function it gives is called. */

@@ -104,7 +104,7 @@ export class SqliteManifest implements Manifest {
     });
     this.#follower = new JournalFollower({
       moved: (namespace) => this.#place.peers.moved(namespace),
-      isOwn: (changeId) => this.#memory.pending.has(changeId),
+      isOwn: (changeId) => this.#memory.pending.hasChange(changeId),
       changed: (namespace, key) => this.#changed(namespace, key),
       purged: (namespace, kind, value, jid) => this.#purged(namespace, kind, value, jid),
       reset: (namespace) => this.#reset(namespace),
@@ -168,6 +168,15 @@ export class SqliteManifest implements Manifest {
       this.#options.clock.now(),
     );
     this.#listeners.tell(entry.namespace, entry.key);
+  }
+
+  hasNothing(namespace: string, key: string): boolean {
+    const { lock, cluster, liteFs } = this.#options;
+    const { follows, token, primary, others, guestOf } = cluster;
+    const isOne = lock === 'local' || lock === 'none';
+    if (!isOne || liteFs !== undefined || follows || guestOf !== undefined) return false;
+    if (token !== '' || primary !== '' || others.length > 0) return false;
+    return this.#reads.hasNothing(namespace, key);
   }
 
   async purge(purge: Purge, options: CallOptions = {}): Promise<PurgeResult> {
@@ -240,18 +249,9 @@ export class SqliteManifest implements Manifest {
     await this.#writer[Symbol.asyncDispose]();
   }
 
-  #noteFreshness({ namespace, key, variant, jid, freshUntil, staleAt, policy }: Entry): void {
-    const epoch = this.#reader.read((reader) => reader.namespace(namespace)?.epoch);
-    if (epoch === undefined) return;
-    this.#freshness.note(namespace, {
-      epoch,
-      key,
-      variant,
-      jid,
-      freshUntil,
-      staleAt,
-      policy: JSON.stringify(policy),
-    });
+  #noteFreshness(entry: Entry): void {
+    const epoch = this.#reader.read((reader) => reader.namespace(entry.namespace)?.epoch);
+    if (epoch !== undefined) this.#freshness.note(epoch, entry);
   }
 
   #deleteBroken({ broken, namespace }: ReadEntries): void {

@@ -14,6 +14,7 @@ import type { PurgeTimes } from './purge-times.ts';
 import type { RecentOutcomes } from './recent-outcomes.ts';
 import type { Head, Resource } from './resource.ts';
 import { changesMeaning } from './revalidation.ts';
+import { UnderWay } from './under-way.ts';
 
 export interface PullThroughOptions {
   readonly manifest: Manifest;
@@ -46,6 +47,7 @@ export class Filler {
   readonly #options: PullThroughOptions;
   readonly #purges: PurgeTimes;
   readonly #recent: RecentOutcomes;
+  readonly #underWay = new UnderWay();
 
   constructor(options: PullThroughOptions, purges: PurgeTimes, recent: RecentOutcomes) {
     this.#options = options;
@@ -58,6 +60,16 @@ export class Filler {
    * answer may stand in.
    */
   async fetch(resource: Resource, supply: Supply, ask: Ask, filling: Filling): Promise<Arrival> {
+    const name = nameOf(resource.subject);
+    return await this.#underWay.during(name, this.#fetch(resource, supply, ask, filling));
+  }
+
+  /** Whether anything of a key is being asked for, or came and is not handed to the manifest yet. */
+  isFetching(namespace: string, key: string): boolean {
+    return this.#underWay.has(nameOf({ namespace, key }));
+  }
+
+  async #fetch(resource: Resource, supply: Supply, ask: Ask, filling: Filling): Promise<Arrival> {
     const { entry } = ask;
     const { end } = filling;
     const { clock, manifest, metrics } = this.#options;
@@ -93,7 +105,7 @@ export class Filler {
       fetched.body.resume();
       const confirmed = this.#freshen(resource, entry, head, baseJid);
       if (!confirmed)
-        return await this.fetch(resource, supply, { ...ask, entry: undefined }, filling);
+        return await this.#fetch(resource, supply, { ...ask, entry: undefined }, filling);
       this.#recent.shared(resource, ask.vary);
       end();
       return { kind: 'confirmed', entry: confirmed, status: 304 };
@@ -201,7 +213,7 @@ export class Filler {
         fill.release();
       }
     };
-    void stash();
+    void this.#underWay.during(nameOf(resource.subject), stash());
     return { kind: 'filling', fill, draft, head, kept };
   }
 
@@ -258,6 +270,10 @@ export class Filler {
         : 'a body differs from the digest sent with it',
     );
   }
+}
+
+function nameOf({ namespace, key }: { readonly namespace: string; readonly key: string }): string {
+  return `${namespace}\n${key}`;
 }
 
 function tooLarge(head: Head, maxBytes: number): boolean {

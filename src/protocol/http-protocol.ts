@@ -80,17 +80,11 @@ export class HttpProtocol implements Protocol {
       response.headers,
     );
     // RFC 9111 §4.4. What is answered from here is gone at once; nobody waits for it to be durable.
-    for (const value of keys) {
+    for (const key of keys) {
       this.#purger
-        .purge({
-          kind: 'key',
-          value,
-          namespace: resource.subject.namespace,
-          soft: false,
-          actor: this.name,
-        })
+        .invalidate(resource.subject.namespace, key, this.name)
         .catch((error: unknown) =>
-          this.#log.warn({ err: messageOf(error), key: value }, 'an invalidation is late'),
+          this.#log.warn({ err: messageOf(error), key }, 'an invalidation is late'),
         );
     }
     return response;

@@ -42,6 +42,11 @@ export class PullThrough {
     return this.#fills.size;
   }
 
+  /** Whether anything of a key is being fetched here that may yet be kept. */
+  isFetching(namespace: string, key: string): boolean {
+    return this.#filler.isFetching(namespace, key);
+  }
+
   /** Waits until what has come is kept, `ms` milliseconds at most. */
   async settle(ms: number): Promise<void> {
     await Promise.race([this.#fills.idle(), sleep(ms, undefined, { ref: false })]);

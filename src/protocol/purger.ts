@@ -20,6 +20,17 @@ export class Purger {
     manifest.onPurge((purge) => pullThrough.forget((subject) => takes(purge, subject)));
   }
 
+  /**
+   * What a request may have changed is gone: as `purge` of the key, but nothing is written where nothing of it is kept or on
+   * its way. Throws as `purge`.
+   */
+  async invalidate(namespace: string, key: string, actor: string): Promise<void> {
+    const purge: Purge = { kind: 'key', value: key, namespace, soft: false, actor };
+    if (this.#pullThrough.isFetching(namespace, key) || !this.#manifest.hasNothing(namespace, key))
+      await this.purge(purge);
+    else this.#pullThrough.forget((subject) => takes(purge, subject));
+  }
+
   /** Throws `timeout` when it is not durable in time; it is then still in the queue. */
   async purge(purge: Purge, options?: CallOptions): Promise<PurgeResult> {
     this.#pullThrough.forget((subject) => takes(purge, subject));
