@@ -15,7 +15,7 @@ export interface RowNotesOptions {
   readonly config: Pick<Config, 'rules'>;
   readonly storage: ConfiguredStorages;
   readonly manifest: Pick<Manifest, 'onChange'>;
-  /** Of the manifest's file. */
+  /** Of a file with the manifest's rows that may be read at any time. */
   readonly path: string;
   readonly nodeId: string;
   readonly clock: Clock;

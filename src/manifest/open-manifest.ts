@@ -66,8 +66,7 @@ const ALONE: ClusterSettings = {
 export async function openManifest(options: OpenManifestOptions): Promise<SqliteManifest> {
   const { path, nodeDatabasePath, clock, log, metrics } = options;
   const lock = lockOf(options);
-  // With `peer` too nothing is written there without HALT.
-  const onLiteFs = lock === 'litefs' || (lock === 'peer' && isLiteFs(path));
+  const onLiteFs = isOnLiteFs(path, lock);
   const liteFs = onLiteFs ? liteFsSettings(options) : undefined;
   const manifest = new SqliteManifest({
     ...{ path, nodeDatabasePath, clock, log, metrics, lock, liteFs, onWedged: options.onWedged },
@@ -89,6 +88,17 @@ export async function openManifest(options: OpenManifestOptions): Promise<Sqlite
       if (!isWhole) manifest.reportDamage();
     });
   return manifest;
+}
+
+/**
+ * The file from which others than the writer may read the rows of a manifest opened so: on LiteFS the node's own copy, since whoever
+ * reads on the mount stands still with LiteFS, and can lock it up.
+ */
+export function readablePath(
+  options: Pick<OpenManifestOptions, 'path' | 'nodeDatabasePath' | 'lock' | 'cluster'>,
+): string {
+  const { path } = options;
+  return isOnLiteFs(path, lockOf(options)) ? mirrorPath(options) : path;
 }
 
 /** The lock that a manifest opened so is written under. */
@@ -119,8 +129,17 @@ function journalOf(
 function liteFsSettings(options: OpenManifestOptions): LiteFsSettings {
   return {
     addresses: options.liteFs ?? LITEFS,
-    mirrorPath: join(dirname(options.nodeDatabasePath), MIRROR),
+    mirrorPath: mirrorPath(options),
     watch: new SharedArrayBuffer(8),
     helper: options.liteFsHelper,
   };
+}
+
+/** With `peer` too nothing is written there without HALT. */
+function isOnLiteFs(path: string, lock: WriterSettings['lock']): boolean {
+  return lock === 'litefs' || (lock === 'peer' && isLiteFs(path));
+}
+
+function mirrorPath({ nodeDatabasePath }: Pick<OpenManifestOptions, 'nodeDatabasePath'>): string {
+  return join(dirname(nodeDatabasePath), MIRROR);
 }

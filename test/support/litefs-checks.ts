@@ -8,6 +8,7 @@ import { MANIFEST } from './litefs-writer.ts';
 export interface JournalLine {
   readonly jid: number;
   readonly key: string;
+  readonly op: string;
   readonly change: string;
 }
 
@@ -41,7 +42,7 @@ export async function journalOf(node: LiteFsNode): Promise<readonly JournalLine[
     node,
     (database) =>
       database
-        .prepare('SELECT jid, key, change_id AS change FROM journal ORDER BY jid')
+        .prepare('SELECT jid, key, op, change_id AS change FROM journal ORDER BY jid')
         .all() as JournalLine[],
   );
 }
@@ -64,7 +65,8 @@ export async function auditCluster(cluster: LiteFsCluster): Promise<readonly Jou
   first.forEach(({ jid }, index) => {
     if (jid !== index + 1) throw new Error(`number ${jid} in place ${index + 1}`);
   });
-  if (new Set(first.map(({ change }) => change)).size !== first.length)
+  // A purge has a line of its own, and one for each row that it takes.
+  if (new Set(first.map(({ change, op, key }) => `${change} ${op} ${key}`)).size !== first.length)
     throw new Error('a change is there twice');
   return first;
 }

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isDamaged, openDatabase, sqliteCode } from '../../../src/sqlite/open-database.ts';
-import { auditCluster, halted } from '../../support/litefs-checks.ts';
+import { auditRows } from '../../support/litefs-audit.ts';
+import { halted, type JournalLine } from '../../support/litefs-checks.ts';
 import { LiteFsCluster, type LiteFsNode, liteFsObstacle } from '../../support/litefs-cluster.ts';
 import { killWriters } from '../../support/litefs-kills.ts';
 import { LiteFsWriter, MANIFEST } from '../../support/litefs-writer.ts';
@@ -26,6 +27,7 @@ const MODES = ['delete', 'truncate', 'persist'] as const;
 class Writers implements AsyncDisposable {
   readonly cluster: LiteFsCluster;
   readonly primary: LiteFsWriter;
+  readonly #purged = new Map<string, number>();
 
   private constructor(cluster: LiteFsCluster, primary: LiteFsWriter) {
     this.cluster = cluster;
@@ -47,6 +49,18 @@ class Writers implements AsyncDisposable {
     return await LiteFsWriter.start({ cluster: this.cluster, node: this.replica, delayMs });
   }
 
+  /** Purges by a writer what the primary wrote; acknowledged it is once this resolves. */
+  async purge(key: string, by: LiteFsWriter): Promise<void> {
+    await this.primary.put(key);
+    const { jids } = await by.purge(key);
+    this.#purged.set(key, jids['web'] ?? 0);
+  }
+
+  /** The journal that all nodes have. Throws for anything that does not fit, and for a purge that is lost. */
+  async audit(): Promise<readonly JournalLine[]> {
+    return await auditRows(this.cluster, this.#purged);
+  }
+
   /** Milliseconds until the primary has written. */
   async written(key: string, limitMs: number): Promise<void> {
     const from = performance.now();
@@ -58,7 +72,7 @@ class Writers implements AsyncDisposable {
 
   /** Throws unless each key is in the journal that both nodes have so many times. */
   async count(times: number, ...keys: readonly string[]): Promise<void> {
-    const found = (await auditCluster(this.cluster)).map(({ key }) => key);
+    const found = (await this.audit()).map(({ key }) => key);
     for (const key of keys) {
       const there = found.filter((other) => other === key).length;
       if (there !== times) throw new Error(`${key} is there ${there} times`);
@@ -95,7 +109,7 @@ export const rows: readonly SoakRow[] = [
         if (kill.orphans > 0) run.log(`case ${number}: left behind, found and healed`);
       });
       return await alsoTry(result, run, async () => {
-        const keys = new Set((await auditCluster(cluster)).map(({ key }) => key));
+        const keys = new Set((await auditRows(cluster)).map(({ key }) => key));
         const lost = acknowledged.filter((key) => !keys.has(key));
         if (lost.length > 0) throw new Error(`lost: ${lost.join(', ')}`);
       });
@@ -111,6 +125,7 @@ export const rows: readonly SoakRow[] = [
       await using writers = await Writers.start();
       return await tryCases(run, async (number, random) => {
         await using victim = await writers.onReplica(400);
+        await writers.purge(`purged-${number}`, victim);
         void victim.begin(`victim-${number}`);
         await halted(writers.replica);
         await delay(random.integer(0, 200));
@@ -131,6 +146,7 @@ export const rows: readonly SoakRow[] = [
       await using writers = await Writers.start();
       return await tryCases(run, async (number) => {
         await using holder = await writers.onReplica(300);
+        await writers.purge(`purged-${number}`, holder);
         const put = holder.begin(`held-${number}`);
         await halted(writers.replica);
         if (number % 2 === 0) await writers.replica.kill9();
@@ -153,6 +169,7 @@ export const rows: readonly SoakRow[] = [
       const pauseMs = run.cases > LONG_RUN ? LONG_PAUSE_MS : PAUSE_MS;
       return await tryCases(run, async (number) => {
         await using holder = await writers.onReplica(300);
+        await writers.purge(`purged-${number}`, holder);
         const put = holder.begin(`late-${number}`);
         await halted(writers.replica);
         holder.process.kill('SIGSTOP');
@@ -186,6 +203,7 @@ export const rows: readonly SoakRow[] = [
       await using writers = await Writers.start();
       await using writer = await writers.onReplica();
       return await tryCases(run, async (number) => {
+        await writers.purge(`purged-${number}`, writer);
         await writers.cluster.primary.kill9();
         const put = writer.begin(`refused-${number}`);
         await writers.replica.until(
@@ -210,11 +228,12 @@ export const rows: readonly SoakRow[] = [
     run: async (run) => {
       await using writers = await Writers.start();
       await using writer = await writers.onReplica();
-      return await tryCases(run, async (number) => {
+      const result = await tryCases(run, async (number) => {
         await writer.put(`short-${number}`);
         const { counters } = await writer.state();
         if (counters['halt_slow_total'] !== 0) throw new Error('held for more than a second');
       });
+      return await alsoTry(result, run, async () => void (await writers.audit()));
     },
   },
   {
@@ -227,6 +246,7 @@ export const rows: readonly SoakRow[] = [
       await using writers = await Writers.start();
       await using writer = await writers.onReplica();
       return await tryCases(run, async (number) => {
+        await writers.purge(`purged-${number}`, writer);
         if (number % 2 === 0) await writers.replica.kill9();
         else await writers.replica.stop();
         const put = writer.begin(`away-${number}`);
@@ -253,7 +273,7 @@ export const rows: readonly SoakRow[] = [
         const error = writeRaw(writers.replica, MODES[number % MODES.length] ?? 'delete');
         if (sqliteCode(error) !== 'SQLITE_READONLY_DIRECTORY' || isDamaged(error))
           throw new Error(String(error));
-        await auditCluster(writers.cluster);
+        await writers.audit();
       });
     },
   },
