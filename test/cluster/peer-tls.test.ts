@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { expect } from 'chai';
+import type { ClusterNodeRow } from '../../src/cluster-schemas.ts';
 import { PEER_NODE_PATH } from '../../src/fetchers/peer-protocol.ts';
 import { pathOwnedBy } from '../soak/cluster-keys.ts';
 import { type Certificate, TestAuthority } from '../support/certificates.ts';
@@ -47,6 +48,22 @@ describe('a cluster over TLS', function () {
       expect((await cluster.get(index, path)).body).to.have.lengthOf(100_000);
     expect(origin.counts(path).requests).to.equal(1);
     expect(cluster.node(0).peerUrl).to.match(/^https:/);
+  });
+
+  const status = async (index: number): Promise<[number | undefined, ClusterNodeRow[]]> => {
+    const { code, stdout } = await cluster.node(index).run('cluster', 'status', '--json');
+    const lines = stdout.split('\n').filter(Boolean);
+    return [code, lines.map((line) => JSON.parse(line) as ClusterNodeRow)];
+  };
+
+  it('shows every node to `caje cluster status`, which shows its certificate', async () => {
+    for (const index of [0, 1]) {
+      const [code, rows] = await status(index);
+      expect(code).to.equal(0);
+      expect(rows.map(({ state }) => state)).to.deep.equal(['live', 'live']);
+      expect(rows.map(({ url }) => url)).to.have.members([...cluster.peerUrls]);
+      expect(rows.every(({ status }) => status?.replication === 'alone')).to.equal(true);
+    }
   });
 
   const ask = async (shown?: Certificate): Promise<number | string> => {
@@ -96,5 +113,12 @@ describe('a cluster over TLS', function () {
       await cluster.client.get(`${edge.url}/edge`, { headers: { host } });
     expect((await ask('www.example.com')).status).to.equal(200);
     expect((await ask('wrong.example.com')).status).to.equal(502);
+  });
+
+  it('says which node is down to `caje cluster status`', async () => {
+    await cluster.node(1).kill9();
+    const [code, rows] = await status(0);
+    expect(code).to.equal(1);
+    expect(rows.find(({ url }) => url === cluster.peerUrls[1])).to.include({ state: 'down' });
   });
 });
