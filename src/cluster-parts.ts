@@ -50,7 +50,8 @@ export async function openCluster(parts: ClusterParts): Promise<ClusterNodes | u
   });
 }
 
-function placeOf({ cluster, listen }: Config): ClusterPlace | undefined {
+/** Where the nodes that share keys are. Absent: the configuration names none. */
+export function placeOf({ cluster, listen }: Config): ClusterPlace | undefined {
   const { nodes: urls, dns } = cluster;
   if (urls) return { urls };
   if (!dns) return undefined;

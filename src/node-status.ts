@@ -4,6 +4,7 @@ import type { NodeStatus } from './cluster-schemas.ts';
 import type { Config } from './config/config.ts';
 import { lockOf } from './manifest/open-manifest.ts';
 import type { PrimaryService } from './manifest/primary-service.ts';
+import { nodesOf } from './manifest-cluster.ts';
 import type { NodeIdentity } from './node-identity.ts';
 import { VERSION } from './version.ts';
 
@@ -40,9 +41,13 @@ export async function statusOfNode(parts: NodeStatusParts): Promise<NodeStatus> 
     draining: draining(),
     replication: isAlone ? 'alone' : isReplica ? 'replica' : 'primary',
     lock: lockOf({
-      path,
-      lock: manifest.lock.type,
-      cluster: { primary: cluster.primary?.href ?? '' },
+      ...{ path, lock: manifest.lock.type },
+      cluster: {
+        primary: cluster.primary?.href ?? '',
+        token: cluster.token?.file ?? '',
+        mayLead: roles.includes('writer'),
+        ...nodesOf(config, path),
+      },
     }),
     term: own.known.term,
     trusted: own.trusted,

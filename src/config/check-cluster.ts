@@ -76,8 +76,8 @@ function checkManifest(tree: ConfigTree, explainer: IssueExplainer): readonly Co
   const at = (...path: string[]): unknown => valueAt(tree.root, path);
   const issues: ConfigIssue[] = [];
   const lock = at('manifest', 'lock', 'type');
-  if (lock === 'litefs' && at('manifest', 'journal') === 'wal') {
-    const expected = 'auto or delete with lock litefs, as WAL can lose what was written there';
+  if (/litefs$/.test(String(lock)) && at('manifest', 'journal') === 'wal') {
+    const expected = `auto or delete with lock ${lock}, as WAL can lose what was written there`;
     issues.push(explainer.issueAt(['manifest', 'journal'], expected));
   }
   const replication = at('manifest', 'replication') ?? 'none';
@@ -86,6 +86,18 @@ function checkManifest(tree: ConfigTree, explainer: IssueExplainer): readonly Co
   if (isLed && (lock ?? 'local') !== 'peer' && lock !== 'auto' && !isShippedByRole) {
     const expected = 'peer or auto, as cluster.primary names the node that writes the manifest';
     issues.push(explainer.issueAt(['manifest', 'lock', 'type'], expected, String(lock ?? 'local')));
+  }
+  if (lock === 'peer-litefs') {
+    const missing = [
+      ...((at('cluster', 'nodes') ?? at('cluster', 'dns')) ? [] : ['cluster.nodes or cluster.dns']),
+      ...(at('cluster', 'token') === undefined ? ['cluster.token'] : []),
+    ];
+    const expected =
+      'litefs, or a cluster whose nodes know each other: cluster.nodes or cluster.dns, and cluster.token';
+    if (missing.length > 0)
+      issues.push(
+        explainer.issueAt(['manifest', 'lock', 'type'], expected, `no ${missing.join(', no ')}`),
+      );
   }
   const isShipped = lock === 'peer' || (lock === 'auto' && isLed);
   if (!isShipped) return issues;

@@ -84,7 +84,7 @@ function manifestSection(): z.ZodType<ConfigSections['manifest'], object | undef
       path: z.string().min(1).default('manifest.db'),
       lock: z
         .strictObject({
-          type: z.enum(['local', 'none', 'peer', 'litefs', 'auto']).default('local'),
+          type: z.enum(['local', 'none', 'peer', 'litefs', 'peer-litefs', 'auto']).default('local'),
           acquire: duration().prefault('10s'),
           lease: duration().prefault('30s'),
         })

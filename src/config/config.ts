@@ -120,7 +120,7 @@ export interface ConfigSections {
     /** As written: relative to `data` unless absolute. */
     readonly path: string;
     readonly lock: {
-      readonly type: 'local' | 'none' | 'peer' | 'litefs' | 'auto';
+      readonly type: 'local' | 'none' | 'peer' | 'litefs' | 'peer-litefs' | 'auto';
       readonly acquireMs: number;
       /** How long a lease for another node is good for. */
       readonly leaseMs: number;

@@ -18,6 +18,8 @@ export interface LiteFsCommitsOptions {
   readonly closeDatabase: () => void;
   /** Called once the mirror has all that the database had when this process began. */
   readonly onLevel: () => void;
+  /** Called when something was copied. */
+  readonly onCopied: () => void;
 }
 
 const FOLLOW_MS = 50;
@@ -58,7 +60,7 @@ export class LiteFsCommits implements Disposable {
         Atomics.store(this.#watch, 0, process.hrtime.bigint());
       });
       const written = collected;
-      if (written !== undefined) this.#tryMirror(() => this.#opened().apply(written));
+      if (written !== undefined) this.#tryMirror(() => this.#apply(this.#opened(), written));
       return result;
     } catch (error) {
       if (kindOf(error) === 'conflict') this.#options.count('halt_lost_total', 'lease');
@@ -83,7 +85,7 @@ export class LiteFsCommits implements Disposable {
       for (let round = 0; round < ROUNDS; round++) {
         const mirror = this.#opened();
         const collected = database.database.transaction(() => mirror.collect(database.database))();
-        mirror.apply(collected);
+        this.#apply(mirror, collected);
         if (!collected.isLevel) continue;
         this.#position = position;
         if (!this.#wasLevel) this.#options.onLevel();
@@ -93,9 +95,24 @@ export class LiteFsCommits implements Disposable {
     });
   }
 
+  /** Numbers by namespace up to which the mirror has everything. */
+  positions(): ReadonlyMap<string, number> {
+    return this.#mirror?.positions() ?? new Map();
+  }
+
+  /** Whether the mirror has the change under this number. */
+  has(namespace: string, jid: number, changeId: string): boolean {
+    return this.#tryMirror(() => this.#opened().has(namespace, jid, changeId)) ?? false;
+  }
+
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
     this.#mirror?.[Symbol.dispose]();
+  }
+
+  #apply(mirror: LiteFsMirror, collected: Collected): void {
+    mirror.apply(collected);
+    this.#options.onCopied();
   }
 
   #opened(): LiteFsMirror {

@@ -104,6 +104,25 @@ export class LiteFsMirror implements Disposable {
     this.#copying = to === undefined ? undefined : { epoch, name, jid, after: to };
   }
 
+  /** Numbers by namespace up to which it has everything. */
+  positions(): Map<string, number> {
+    return new Map(
+      [...this.#local.values()].map(({ name, epoch, nextJid }) => [
+        name,
+        epoch === '' ? 0 : nextJid - 1,
+      ]),
+    );
+  }
+
+  /** Whether the number was given to this change, as far as its journal reaches. */
+  has(namespace: string, jid: number, changeId: string): boolean {
+    const found = this.#database.database
+      .prepare('SELECT change_id FROM journal WHERE nsid = ? AND jid = ?')
+      .pluck()
+      .get(this.#local.get(namespace)?.nsid ?? 0, jid);
+    return found === changeId;
+  }
+
   [Symbol.dispose](): void {
     this.#database.close();
   }

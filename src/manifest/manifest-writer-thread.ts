@@ -2,6 +2,7 @@ import { workerData } from 'node:worker_threads';
 import { SystemClock } from '../clock.ts';
 import { serveRequests } from '../sqlite/serve-writer.ts';
 import { GuestWriter } from './guest-writer.ts';
+import { PeerFirstWriter } from './peer-first-writer.ts';
 import { ReplicaWriter } from './replica-writer.ts';
 import type {
   WriterEvent,
@@ -25,7 +26,10 @@ const context = {
   commitDelayMs: Number(process.env[DELAY_VARIABLE] ?? 0),
 };
 const { guestOf } = settings.cluster;
-const writer: ReplicaWriter | GuestWriter =
-  guestOf === undefined
-    ? new ReplicaWriter(settings, context)
-    : new GuestWriter(settings, context, guestOf);
+const writer = makeWriter();
+
+function makeWriter(): ReplicaWriter | GuestWriter | PeerFirstWriter {
+  if (guestOf !== undefined) return new GuestWriter(settings, context, guestOf);
+  if (settings.lock === 'peer-litefs') return new PeerFirstWriter(settings, context);
+  return new ReplicaWriter(settings, context);
+}

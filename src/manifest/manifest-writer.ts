@@ -70,6 +70,11 @@ export class ManifestWriter {
     this.#running = this.#run();
   }
 
+  /** Where it writes. */
+  get place(): WriterPlace {
+    return this.#place;
+  }
+
   /** Answers one request, as soon as it is durable or known not to be written. */
   async handle(request: LocalRequest): Promise<WriterResponse> {
     switch (request.op) {

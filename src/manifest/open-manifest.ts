@@ -15,7 +15,10 @@ export interface OpenManifestOptions {
   readonly path: string;
   /** The node-local database, in which freshness is kept; other parts may keep tables in it too. */
   readonly nodeDatabasePath: string;
-  /** `auto`: `litefs` where the database lies on a mounted LiteFS, else `local`. Absent: `local`. Where there are no such locks: `none`. */
+  /**
+   * `auto`: where the database lies on a mounted LiteFS `peer-litefs` if other nodes are known, else `litefs`; elsewhere `peer` if
+   * there is a primary, else `local`. Absent: `local`. Where there are no such locks: `none`.
+   */
   readonly lock?: LockType | undefined;
   /** `auto`: `delete` on LiteFS, else `wal`. Absent: `auto`. */
   readonly journal?: 'auto' | 'wal' | 'delete' | undefined;
@@ -109,8 +112,13 @@ export function lockOf({
 }: Pick<OpenManifestOptions, 'path' | 'lock' | 'cluster'>): WriterSettings['lock'] {
   if (process.platform !== 'linux') return 'none';
   if (lock !== 'auto') return lock;
-  if (isLiteFs(path)) return 'litefs';
+  if (isLiteFs(path)) return knowsNodes(cluster) ? 'peer-litefs' : 'litefs';
   return (cluster?.primary ?? '') === '' ? 'local' : 'peer';
+}
+
+function knowsNodes(cluster: Partial<ClusterSettings> = {}): boolean {
+  const { token = '', others = [], dns, mayLead = true } = cluster;
+  return mayLead && token !== '' && (others.length > 0 || dns !== undefined);
 }
 
 function journalOf(
@@ -137,7 +145,7 @@ function liteFsSettings(options: OpenManifestOptions): LiteFsSettings {
 
 /** With `peer` too nothing is written there without HALT. */
 function isOnLiteFs(path: string, lock: WriterSettings['lock']): boolean {
-  return lock === 'litefs' || (lock === 'peer' && isLiteFs(path));
+  return lock.endsWith('litefs') || (lock === 'peer' && isLiteFs(path));
 }
 
 function mirrorPath({ nodeDatabasePath }: Pick<OpenManifestOptions, 'nodeDatabasePath'>): string {

@@ -1,7 +1,9 @@
+import { isIP } from 'node:net';
 import { Pool } from 'undici';
 import type { z } from 'zod';
 import type { CallOptions } from '../body.ts';
 import { codeOf, type ErrorKind, messageOf, ProxyError } from '../errors.ts';
+import { PeerToken, type TokenSource } from './peer-token.ts';
 import type {
   BatchAnswer,
   BatchRequest,
@@ -56,10 +58,19 @@ export interface PeerIdentity {
 }
 
 /** What a node shows to others. */
-export interface PeerCredentials {
-  readonly token: string;
+export interface PeerCredentials extends TokenSource {
   /** Absent: nothing in TLS. */
   readonly tls?: PeerIdentity | undefined;
+  /** The name by which nodes are looked up, which the certificate of one that is asked by its address is for. Absent: there is none. */
+  readonly dns?: { readonly host: string } | undefined;
+  /** The node that is configured by an address of its own. Absent: there is none. */
+  readonly primary?: string | undefined;
+}
+
+/** Limits of one call. */
+export interface ShipOptions extends CallOptions {
+  /** Longest wait for the answer. Absent: 15 s. */
+  readonly limitMs?: number | undefined;
 }
 
 /**
@@ -71,20 +82,23 @@ export class PrimaryClient implements AsyncDisposable {
   readonly url: string;
   readonly #pool: Pool;
   readonly #base: string;
-  readonly #token: string;
+  readonly #token: PeerToken;
 
   /** `socketPath`: where a node of this machine is asked by its control socket; `url` is then a name for messages. Absent: `url` is asked. */
-  constructor(url: string, { token, tls }: PeerCredentials, socketPath?: string) {
-    const { origin, pathname } = new URL(url);
+  constructor(url: string, credentials: PeerCredentials, socketPath?: string) {
+    const { tls, dns, primary } = credentials;
+    const { origin, pathname, hostname } = new URL(url);
+    const isOfName = url !== primary && isIP(hostname.replace(/^\[|\]$/g, '')) !== 0;
     this.url = url.replace(/\/+$/, '');
     const api = socketPath === undefined ? `${MANIFEST_API}/` : CONTROL_API;
     this.#base = pathname.replace(/\/+$/, '') + api;
-    this.#token = token;
+    this.#token = new PeerToken(credentials);
     this.#pool = new Pool(origin, {
       ...(socketPath !== undefined && { socketPath }),
       connections: CONNECTIONS,
       connect: {
         timeout: CONNECT_MS,
+        ...(isOfName && dns && { servername: dns.host }),
         ...(tls && { cert: tls.cert, key: tls.key }),
         ...(tls?.ca !== undefined && { ca: typeof tls.ca === 'string' ? tls.ca : [...tls.ca] }),
       },
@@ -112,12 +126,14 @@ export class PrimaryClient implements AsyncDisposable {
     return await this.#ask('snapshot', request, snapshotAnswer, PAGE_MS, options);
   }
 
-  async batch(request: BatchRequest, options?: CallOptions): Promise<BatchAnswer> {
-    return await this.#ask('batch', request, batchAnswer, BATCH_MS, options);
+  async batch(request: BatchRequest, options: ShipOptions = {}): Promise<BatchAnswer> {
+    const { limitMs = BATCH_MS } = options;
+    return await this.#ask('batch', request, batchAnswer, limitMs, options);
   }
 
-  async purge(request: PurgeShipped, options?: CallOptions): Promise<PurgeAnswer> {
-    return await this.#ask('purge', request, purgeAnswer, BATCH_MS, options);
+  async purge(request: PurgeShipped, options: ShipOptions = {}): Promise<PurgeAnswer> {
+    const { limitMs = BATCH_MS } = options;
+    return await this.#ask('purge', request, purgeAnswer, limitMs, options);
   }
 
   /** A lease on the node's lock. Throws `timeout` when it was not had within `waitMs`. */
@@ -168,11 +184,12 @@ export class PrimaryClient implements AsyncDisposable {
     const late = AbortSignal.timeout(limitMs);
     let status: number;
     let text: string;
+    const token = await this.#token.current();
     try {
       const answer = await this.#pool.request({
         method: 'POST',
         path: `${this.#base}${what}`,
-        headers: { authorization: `Bearer ${this.#token}`, 'content-type': 'application/json' },
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
         body: JSON.stringify(request),
         signal: signal ? AbortSignal.any([late, signal]) : late,
       });

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ProxyError } from '../errors.ts';
 import { PrimaryClient } from './primary-client.ts';
+import { NamedNodes } from './primary-others.ts';
 import type { ChangesAnswer, NamespaceInfo, Term } from './primary-protocol.ts';
 import { isNewer, MAX_WAIT_MS } from './primary-protocol.ts';
 import type { ReplicaRows } from './replica-rows.ts';
@@ -41,6 +42,7 @@ const MAX_CANDIDATES = 20;
 /** Finds the primary and follows its journal, until it is stopped. */
 export class ReplicaFollower {
   readonly #options: ReplicaFollowerOptions;
+  readonly #nodes: NamedNodes;
   readonly #stop = new AbortController();
   readonly #clients = new Map<string, PrimaryClient>();
   #retarget = new AbortController();
@@ -49,6 +51,7 @@ export class ReplicaFollower {
 
   constructor(options: ReplicaFollowerOptions) {
     this.#options = options;
+    this.#nodes = new NamedNodes(options.settings);
     this.#running = this.#run();
   }
 
@@ -106,7 +109,7 @@ export class ReplicaFollower {
   /** The first node that says it is the primary, of a term that is not older than what is known. */
   async #find(signal: AbortSignal): Promise<PrimaryLink | 'self'> {
     const { settings, known, listens } = this.#options;
-    const candidates = [settings.primary, known().url, ...settings.others].filter(Boolean);
+    const candidates = [...(await this.#nodes.urls()), known().url].filter(Boolean);
     let failure: Error | undefined;
     for (let index = 0; index < candidates.length && index < MAX_CANDIDATES; index++) {
       const url = candidates[index] as string;

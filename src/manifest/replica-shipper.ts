@@ -21,8 +21,8 @@ import type { WriterTrouble } from './writer-trouble.ts';
 
 /** Longest that the oldest change waits for others to share its way (DESIGN: 50 ms off the primary). */
 const GROUP_WAIT_MS = 50;
-/** Refusals that are the changes' own fault: sent again they would be refused again. */
-const AT_FAULT = new Set(['invalid', 'too-large']);
+/** Kinds of refusals that are the changes' own fault: sent again they would be refused again. */
+export const AT_FAULT: ReadonlySet<string> = new Set(['invalid', 'too-large']);
 /** Longest that stopping goes on trying to ship what waits. */
 const CLOSE_WAIT_MS = 5000;
 
@@ -41,7 +41,7 @@ export interface PrimaryLink extends ShipperLink {
 export interface ReplicaShipperOptions {
   readonly node: string;
   readonly clock: Clock;
-  readonly trouble: WriterTrouble;
+  readonly trouble: Pick<WriterTrouble, 'pauseMs' | 'failed' | 'solved'>;
   /** Numbers by namespace up to which rows are here: a change is answered once its row is. Absent: they are not waited for. */
   readonly positions: () => ReadonlyMap<string, number> | undefined;
   /** Called with what became of each change. */
@@ -183,6 +183,7 @@ export class ReplicaShipper {
       // Taken over by a promotion meanwhile: somebody else answers them.
       if (this.#underWay !== group) return;
       this.#queue.putBack(group, single);
+      this.#underWay = [];
       this.#failed(link, error);
     } finally {
       if (this.#underWay === group) this.#underWay = [];

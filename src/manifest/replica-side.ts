@@ -21,6 +21,8 @@ export interface ReplicaSideOptions {
   readonly cluster: ClusterSettings;
   readonly context: ManifestWriterContext;
   readonly rows: ReplicaRows;
+  /** Numbers by namespace up to which rows came in by other means. Absent: that is not known. */
+  readonly copied: () => ReadonlyMap<string, number> | undefined;
   readonly known: () => Term;
   readonly listens: () => string | undefined;
   readonly ownUrl: () => string;
@@ -52,7 +54,7 @@ export class ReplicaSide {
     });
     this.#shipper = new ReplicaShipper({
       ...{ node: cluster.node, clock: context.clock, trouble: refusals },
-      positions: () => (cluster.follows ? rows.positions() : undefined),
+      positions: () => (cluster.follows ? rows.positions() : options.copied()),
       count: (outcome) => context.notify({ type: 'count', name: 'shipped_total', label: outcome }),
       lost: () => this.retarget(),
     });
@@ -86,6 +88,11 @@ export class ReplicaSide {
   /** The primary may be another. */
   retarget(): void {
     this.#follower?.retarget();
+  }
+
+  /** Rows came in by other means. */
+  applied(): void {
+    this.#shipper.applied();
   }
 
   /** There may be something new. */

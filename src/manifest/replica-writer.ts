@@ -3,6 +3,7 @@ import { handOn } from './commit-queue.ts';
 import { ManifestWriter, type ManifestWriterContext } from './manifest-writer.ts';
 import { PrimaryHerald } from './primary-herald.ts';
 import { PrimaryLeases } from './primary-leases.ts';
+import { NamedNodes } from './primary-others.ts';
 import type { LeaseAnswer, NodeState, Term } from './primary-protocol.ts';
 import { isNewer } from './primary-protocol.ts';
 import {
@@ -47,6 +48,7 @@ export class ReplicaWriter {
     this.#settings = settings;
     this.#context = context;
     this.#local = new ManifestWriter(settings, context);
+    this.#local.place.onCopied = () => this.#replica?.applied();
     this.#rows = new ReplicaRows(async (work) => await this.#local.exclusively(work));
     this.#leases = new PrimaryLeases({
       acquire: async (options) => await this.#local.acquire(options),
@@ -134,7 +136,7 @@ export class ReplicaWriter {
     const { cluster, lock, path } = this.#settings;
     const { known, followers } = peekTerms(path);
     this.#known = known;
-    this.#others = [cluster.primary, ...cluster.others, ...followers].filter(Boolean);
+    this.#others = [...(await new NamedNodes(cluster).urls()), ...followers];
     const { node } = this.#known;
     const isPrimary = node === '' ? lock !== 'peer' : node === cluster.node;
     if (isPrimary && cluster.mayLead !== false) await this.#lead();
@@ -162,6 +164,7 @@ export class ReplicaWriter {
     this.#trusted = !cluster.follows;
     const replica = new ReplicaSide({
       ...{ cluster, context: this.#context, rows: this.#rows },
+      copied: () => this.#local.place.copied(),
       known: () => this.#known,
       listens: () => this.#listens(),
       ownUrl: () => this.#url,

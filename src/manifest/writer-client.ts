@@ -188,7 +188,7 @@ export class WriterClient implements AsyncDisposable {
     else
       log.warn(
         { problem: link, code, pending: this.#pending },
-        'the primary of the manifest cannot be worked with; changes wait',
+        'the primary of the manifest cannot be worked with',
       );
   }
 

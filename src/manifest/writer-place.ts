@@ -19,6 +19,8 @@ export interface WriterPlaceContext {
 /** Where the writer writes: the database, the lock before it, and what goes with a transaction there. */
 export class WriterPlace {
   readonly database: DatabaseAccess;
+  /** Called on LiteFS when rows, of whichever node, came into the copy that is read. */
+  onCopied: () => void = () => {};
   readonly #settings: WriterSettings;
   readonly #context: WriterPlaceContext;
   readonly #commits: LiteFsCommits | undefined;
@@ -51,6 +53,16 @@ export class WriterPlace {
   ): Result {
     if (this.#commits !== undefined) return this.#commits.run(database, work, beforeCommit);
     return database.transaction(work, beforeCommit);
+  }
+
+  /** Numbers by namespace up to which rows are in the copy that is read. Absent: the database itself is read. */
+  copied(): ReadonlyMap<string, number> | undefined {
+    return this.#commits?.positions();
+  }
+
+  /** Whether what is read has the change under this number. */
+  hasCopied(namespace: string, jid: number, changeId: string): boolean {
+    return this.#commits?.has(namespace, jid, changeId) ?? true;
   }
 
   /** What can be read now is brought to the request side. */
@@ -89,6 +101,7 @@ export class WriterPlace {
       database: () => this.database.opened?.database,
       closeDatabase: () => this.database.close(),
       onLevel: () => this.#context.notify({ type: 'litefs', met: 'level' }),
+      onCopied: () => this.onCopied(),
     });
   }
 

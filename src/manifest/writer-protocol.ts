@@ -12,7 +12,7 @@ export interface WriterSettings {
   readonly path: string;
   /** The node-local database, in which freshness is kept. */
   readonly nodeDatabasePath: string;
-  readonly lock: 'local' | 'none' | 'peer' | 'litefs';
+  readonly lock: 'local' | 'none' | 'peer' | 'litefs' | 'peer-litefs';
   /** Absent: `wal`. */
   readonly journal?: 'wal' | 'delete' | undefined;
   /** Absent: the manifest does not lie on LiteFS. */
@@ -46,10 +46,16 @@ export interface ClusterSettings {
   readonly primary: string;
   /** Shown to other nodes. '': they are not asked. */
   readonly token: string;
+  /** File of it, which is read again while the node runs. Absent: it stays as it was at the start. */
+  readonly tokenFile?: string | undefined;
   /** Shown in TLS. Absent: nothing. */
   readonly tls?: PeerIdentity | undefined;
   /** Peer listeners of nodes that may know of a newer primary. */
   readonly others: readonly string[];
+  /** A name each address of which is such a node. Absent: there is none. */
+  readonly dns?:
+    | { readonly host: string; readonly port: number; readonly scheme: 'http' | 'https' }
+    | undefined;
   /** How long a lease is good for unless it is renewed. */
   readonly leaseMs: number;
   /** How long after its start a node that reaches no primary answers nothing from its rows. */

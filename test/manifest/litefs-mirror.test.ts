@@ -96,6 +96,23 @@ describe('LiteFsMirror', () => {
     expectSame();
   });
 
+  it('knows which change has a number, and how far it is', () => {
+    using mirror = new LiteFsMirror(path);
+    const request = putRequest('a');
+    source.transaction(
+      () => statements.put(request),
+      () => {},
+    );
+    expect([mirror.has('web', 1, request.changeId), mirror.positions().get('web')]).to.deep.equal([
+      false,
+      undefined,
+    ]);
+    copy(mirror);
+    expect(mirror.has('web', 1, request.changeId)).to.equal(true);
+    expect(mirror.has('web', 1, randomUUID())).to.equal(false);
+    expect(mirror.positions().get('web')).to.equal(1);
+  });
+
   it('takes what a transaction writes before it is committed, and drops it when it is not', () => {
     using mirror = new LiteFsMirror(path);
     put('a');

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 /** What a pretended LiteFS says. */
@@ -22,9 +22,15 @@ export class LiteFsApi implements AsyncDisposable {
     isLocked: false,
   };
   readonly #server: Server;
+  readonly #listeners = new Set<ServerResponse>();
 
   private constructor() {
     this.#server = createServer((request, response) => {
+      if (request.url === '/events') {
+        this.#listeners.add(response.once('close', () => this.#listeners.delete(response)));
+        response.write(this.#event('init'));
+        return;
+      }
       const { isPrimary, primary, txids, isLocked } = this.says;
       const locks = { reserved: isLocked ? 'exclusive' : 'unlocked' };
       const dbs = Object.fromEntries(
@@ -49,8 +55,19 @@ export class LiteFsApi implements AsyncDisposable {
     return api;
   }
 
+  /** It has another primary from now on, and says so to who listens. */
+  choose(isPrimary: boolean, primary: string | undefined): void {
+    Object.assign(this.says, { isPrimary, primary });
+    for (const listener of this.#listeners) listener.write(this.#event('primaryChange'));
+  }
+
   get url(): string {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  #event(type: string): string {
+    const { isPrimary, primary: hostname = '' } = this.says;
+    return `${JSON.stringify({ type, data: { isPrimary, hostname } })}\n`;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -44,6 +44,8 @@ export interface LiteFsClusterOptions {
   readonly relays?: boolean | undefined;
   /** `data.retention` of LiteFS. Absent: `1m`. */
   readonly retention?: string | undefined;
+  /** True: nodes call the primary by host and port of its API, so that another may become it. Absent: `n1`. */
+  readonly byAddress?: boolean | undefined;
 }
 
 /** One real LiteFS with its mount. */
@@ -259,7 +261,7 @@ async function makeNode(
     lease: {
       type: 'static',
       candidate: first === undefined,
-      hostname: 'n1',
+      hostname: options.byAddress === true ? new URL(first?.url ?? url).host : 'n1',
       'advertise-url': relay?.url ?? first?.url ?? url,
       'reconnect-delay': '1s',
     },

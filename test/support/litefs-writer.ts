@@ -9,6 +9,7 @@ import { toRowValues } from '../../src/manifest/entry-row.ts';
 import type {
   ChangeResponse,
   LocalRequest,
+  PurgeRequest,
   PurgeResponse,
   PutRequest,
   WriterResponse,
@@ -111,15 +112,7 @@ export class LiteFsWriter implements AsyncDisposable {
   }
 
   async purge(key: string): Promise<PurgeResponse> {
-    const purge = {
-      kind: 'key',
-      value: key,
-      namespace: 'web',
-      soft: false,
-      actor: 'test',
-    } as const;
-    const request = { op: 'purge', changeId: randomUUID(), purge, namespaces: ['web'] } as const;
-    return (await this.request({ ...request, at: Date.now() })) as PurgeResponse;
+    return (await this.request(purgeRequest(key))) as PurgeResponse;
   }
 
   /** Its counters, with the signals that came, and why LiteFS keeps it from working. */
@@ -186,4 +179,10 @@ export function putRequest(key: string, over: Partial<NewEntry> = {}): PutReques
     values: toRowValues(newEntry(key, over), at),
     bytes: 1000,
   };
+}
+
+/** What the writer is asked for a purge of a key of namespace `web`. */
+export function purgeRequest(key: string): PurgeRequest {
+  const purge = { kind: 'key', value: key, namespace: 'web', soft: false, actor: 'test' } as const;
+  return { op: 'purge', changeId: randomUUID(), purge, namespaces: ['web'], at: Date.now() };
 }
