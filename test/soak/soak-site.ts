@@ -10,8 +10,11 @@ import { OracleOrigin, type OracleRule } from '../support/oracle-origin.ts';
 /** What differs from the usual site of a row. */
 export interface SoakSiteOptions {
   readonly seed: number;
-  /** Keys of the configuration beside the usual ones, or in their place. */
-  readonly config?: Readonly<Record<string, unknown>> | undefined;
+  /** Keys of the configuration beside the usual ones, or in their place; or what makes the whole of it of the usual one. */
+  readonly config?:
+    | Readonly<Record<string, unknown>>
+    | ((usual: UsualConfig) => Readonly<Record<string, unknown>>)
+    | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Folder of the node. Absent: a new one. */
   readonly folder?: string | undefined;
@@ -78,7 +81,11 @@ export class SoakSite implements AsyncDisposable {
     });
     try {
       const { env, folder, originUrl = origin.url } = options;
-      const config = { ...usualConfig(originUrl), ...options.config };
+      const usual = usualConfig(originUrl);
+      const config =
+        typeof options.config === 'function'
+          ? options.config(usual)
+          : { ...usual, ...options.config };
       const from = performance.now();
       const node = await NodeProcess.start({ config, env, folder, readyMs: START_MS });
       return new SoakSite(origin, node, rules, Math.round(performance.now() - from));
@@ -205,7 +212,13 @@ export async function pause(ms: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-function usualConfig(originUrl: string): Readonly<Record<string, unknown>> {
+/** The configuration of the usual site. */
+export interface UsualConfig extends Readonly<Record<string, unknown>> {
+  readonly fetchers: Readonly<Record<string, unknown>>;
+  readonly rules: readonly Readonly<Record<string, unknown>>[];
+}
+
+function usualConfig(originUrl: string): UsualConfig {
   return {
     log: { access: false },
     gc: { orphanGrace: '0s' },
