@@ -1,5 +1,5 @@
 import type { Body, ByteRange } from '../body.ts';
-import { ProxyError } from '../errors.ts';
+import { kindOf, ProxyError } from '../errors.ts';
 import { discard } from '../fetchers/discard.ts';
 import type { Fetched, Fetcher, FetchOptions, FetchRequest } from '../fetchers/fetcher.ts';
 import { HeaderList } from '../headers.ts';
@@ -68,7 +68,8 @@ async function complete(
       { ...request, headers: rangeHeaders(request.headers, range, parts) },
       options,
     );
-  const first = await ask(missing);
+  const first = await ask(missing).catch(orNonsense);
+  if (first === undefined) return undefined;
   if (first.status !== 206 && first.status !== 416) {
     opened.close();
     return first;
@@ -94,6 +95,11 @@ async function complete(
   });
   const { source, fromPeer, unkept } = first;
   return { status: 200, headers: combined(first.headers, parts), body, source, fromPeer, unkept };
+}
+
+// What was asked for of this node's own accord, and answered with nonsense, must not keep anyone from the whole.
+function orNonsense(error: unknown): undefined {
+  if (kindOf(error) !== 'upstream') throw error;
 }
 
 /** The longest runs, with what is missing between them. Where nothing is, the last byte is asked for, so that the origin confirms the rest. */

@@ -4,10 +4,14 @@ import { etagOf } from '../support/oracle-send.ts';
 import { inShort, openRanged, type RangedPlace, SIZE } from './ranged-place.ts';
 
 describe('parts of what is not kept whole', () => {
+  let strict: RangedPlace;
+  let rfc: RangedPlace;
+  /** The one that a test uses, and the target that is its own. */
   let at: RangedPlace;
-  const path = '/x';
+  let path = '';
+  let tests = 0;
   const range = (field: string): Record<string, string> => ({ range: `bytes=${field}` });
-  const requests = (): number => at.place.origin.counts().requests;
+  const requests = (): number => at.place.origin.counts(path).requests;
 
   async function expectPart(
     field: string,
@@ -27,18 +31,25 @@ describe('parts of what is not kept whole', () => {
     expect(answer.body.equals(at.bytes(path))).to.equal(true);
   }
 
-  afterEach(async () => {
-    await at[Symbol.asyncDispose]();
+  before(async () => {
+    strict = await openRanged();
+    rfc = await openRanged({ freshness: 'rfc' });
+  });
+
+  after(async () => {
+    await strict[Symbol.asyncDispose]();
+    await rfc[Symbol.asyncDispose]();
+  });
+
+  beforeEach(() => {
+    at = strict;
+    path = `/${++tests}`;
   });
 
   describe('P16: a range that is not kept', () => {
-    beforeEach(async () => {
-      at = await openRanged();
-    });
-
     it('is asked for as it is, kept, and answers every range within it', async () => {
       await expectPart('100-299', 'MISS', 100, 299);
-      expect(at.seen()).to.deep.equal([['bytes=100-299', '']]);
+      expect(at.seen(path)).to.deep.equal([['bytes=100-299', '']]);
       for (const [field, start, end] of [
         ['100-299', 100, 299],
         ['100-100', 100, 100],
@@ -54,7 +65,7 @@ describe('parts of what is not kept whole', () => {
     it('is asked for where the part holds only some of it', async () => {
       await expectPart('100-199', 'MISS', 100, 199);
       await expectPart('150-249', 'MISS', 150, 249);
-      expect(at.seen().at(-1)).to.deep.equal(['bytes=150-249', '']);
+      expect(at.seen(path).at(-1)).to.deep.equal(['bytes=150-249', '']);
       // Both together hold this one.
       await expectPart('110-240', 'HIT', 110, 240);
       expect(requests()).to.equal(2);
@@ -98,7 +109,7 @@ describe('parts of what is not kept whole', () => {
       expect(inShort(part)).to.deep.equal([206, 'bytes 0-9/1000', 'HIT']);
       const whole = await at.settled(path, { ...range('0-9'), 'if-range': '"other"' });
       expect(inShort(whole)).to.deep.equal([200, undefined, 'MISS']);
-      expect(at.seen().at(-1)).to.deep.equal(['bytes=0-9', '"other"']);
+      expect(at.seen(path).at(-1)).to.deep.equal(['bytes=0-9', '"other"']);
       // And that whole is kept in place of the part.
       await expectWhole('HIT');
       expect(await at.parts(path)).to.deep.equal([]);
@@ -107,7 +118,7 @@ describe('parts of what is not kept whole', () => {
     it('is passed on with several ranges, which nothing is kept of', async () => {
       const answer = await at.settled(path, range('0-1,5-6'));
       expect(answer.status).to.equal(200);
-      expect(at.seen()).to.deep.equal([['bytes=0-1,5-6', '']]);
+      expect(at.seen(path)).to.deep.equal([['bytes=0-1,5-6', '']]);
     });
 
     it('takes the place of the oldest part once there are many', async () => {
@@ -155,10 +166,9 @@ describe('parts of what is not kept whole', () => {
 
   describe('a GET of the whole', () => {
     it('asks for what is missing behind a part and joins it', async () => {
-      at = await openRanged();
       await expectPart('0-299', 'MISS', 0, 299);
       await expectWhole('MISS');
-      expect(at.seen().at(-1)).to.deep.equal([
+      expect(at.seen(path).at(-1)).to.deep.equal([
         'bytes=300-',
         etagOf({ seed: 0, key: path, version: 1 }),
       ]);
@@ -168,13 +178,12 @@ describe('parts of what is not kept whole', () => {
     });
 
     it('asks for what is missing before, between and behind parts', async () => {
-      at = await openRanged();
       await expectPart('100-299', 'MISS', 100, 299);
       await expectPart('500-599', 'MISS', 500, 599);
       await expectWhole('MISS');
       expect(
         at
-          .seen()
+          .seen(path)
           .slice(2)
           .map(([asked]) => asked),
       ).to.deep.equal(['bytes=0-99', 'bytes=300-499', 'bytes=600-']);
@@ -182,7 +191,6 @@ describe('parts of what is not kept whole', () => {
     });
 
     it('asks for nothing where the parts are the whole', async () => {
-      at = await openRanged();
       await expectPart('0-599', 'MISS', 0, 599);
       await expectPart('500-999', 'MISS', 500, 999);
       await expectWhole('HIT');
@@ -192,15 +200,14 @@ describe('parts of what is not kept whole', () => {
     });
 
     it('has stale parts confirmed by their last byte', async () => {
-      at = await openRanged();
       await expectPart('0-999', 'MISS', 0, 999);
       at.place.clock.advance(3_700_000);
       await expectWhole('MISS');
-      expect(at.seen().at(-1)?.[0]).to.equal('bytes=999-');
+      expect(at.seen(path).at(-1)?.[0]).to.equal('bytes=999-');
     });
 
     it('has the fields of the new answer, and of the part those that it does not name', async () => {
-      at = await openRanged({}, (_, number) => ({
+      at.serve(path, (number) => ({
         headers:
           number === 1
             ? [
@@ -222,7 +229,6 @@ describe('parts of what is not kept whole', () => {
     });
 
     it('takes what the origin has now where the part is of another version', async () => {
-      at = await openRanged();
       await expectPart('0-299', 'MISS', 0, 299);
       at.place.origin.bumpVersion(path);
       await expectWhole('MISS');
@@ -232,11 +238,10 @@ describe('parts of what is not kept whole', () => {
     });
 
     it('fetches the whole where the body of a part is gone', async () => {
-      at = await openRanged();
       await expectPart('0-299', 'MISS', 0, 299);
       await at.place.loseBody(path);
       await expectWhole('MISS');
-      expect(at.seen().at(-1)).to.deep.equal(['', '']);
+      expect(at.seen(path).at(-1)).to.deep.equal(['', '']);
     });
   });
 
@@ -244,35 +249,37 @@ describe('parts of what is not kept whole', () => {
     const weak = 'W/"1"';
 
     it('a part with a weak tag is not kept in profile strict', async () => {
-      at = await openRanged({}, () => ({ etag: weak }));
+      at.serve(path, () => ({ etag: weak }));
       await expectPart('0-99', 'MISS', 0, 99);
       await expectPart('0-99', 'MISS', 0, 99);
       expect(await at.place.entries(path)).to.deep.equal([]);
     });
 
     it('in profile rfc it answers ranges within it, and a GET asks for the whole', async () => {
-      at = await openRanged({ freshness: 'rfc' }, () => ({ etag: weak }));
+      at = rfc;
+      at.serve(path, () => ({ etag: weak }));
       await expectPart('0-99', 'MISS', 0, 99);
       await expectPart('10-19', 'HIT', 10, 19);
       await expectPart('100-999', 'MISS', 100, 999);
       await expectWhole('MISS');
-      expect(at.seen().at(-1)).to.deep.equal(['', '']);
+      expect(at.seen(path).at(-1)).to.deep.equal(['', '']);
     });
 
     it('an answer with another status than 200 or 206 is handed on and not kept', async () => {
-      at = await openRanged({ freshness: 'rfc' }, () => ({ status: 416 }));
+      at = rfc;
+      at.serve(path, () => ({ status: 416 }));
       expect((await at.settled(path, range('0-9'))).status).to.equal(416);
       expect(await at.place.entries(path)).to.deep.equal([]);
     });
 
     it('an answer that must not be kept is no part', async () => {
-      at = await openRanged({}, () => ({ headers: [['Cache-Control', 'no-store']] }));
+      at.serve(path, () => ({ headers: [['Cache-Control', 'no-store']] }));
       await expectPart('0-99', 'MISS', 0, 99);
       expect(await at.place.entries(path)).to.deep.equal([]);
     });
 
     it('a part of one variant says nothing of another', async () => {
-      at = await openRanged({}, () => ({ headers: [['Vary', 'X-A']] }));
+      at.serve(path, () => ({ headers: [['Vary', 'X-A']] }));
       await at.settled(path, { ...range('0-99'), 'x-a': '1' });
       expect(inShort(await at.settled(path, { ...range('0-9'), 'x-a': '1' }))[2]).to.equal('HIT');
       expect(inShort(await at.settled(path, { ...range('0-9'), 'x-a': '2' }))[2]).to.equal('MISS');
@@ -280,7 +287,7 @@ describe('parts of what is not kept whole', () => {
   });
 
   it('a whole that the origin sends instead is kept, and the range cut out of it', async () => {
-    at = await openRanged({}, () => ({ ranges: false }));
+    at.serve(path, () => ({ ranges: false }));
     await expectPart('10-19', 'MISS', 10, 19);
     await expectWhole('HIT');
     expect(requests()).to.equal(1);
