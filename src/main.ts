@@ -11,7 +11,7 @@ import { createContainer } from './container.ts';
 import { createControlHandlers } from './control-handlers.ts';
 import type { StartDemo } from './demo-fetcher-type.ts';
 import { createApp } from './http/app.ts';
-import { openControlSocket } from './http/control-socket.ts';
+import { assertNoNode, openControlSocket } from './http/control-socket.ts';
 import { createFastPath } from './http/fast-path.ts';
 import { createPeerApi } from './http/peer-api.ts';
 import { PeerTokenFiles } from './http/peer-token-files.ts';
@@ -76,6 +76,9 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   const config = live.view;
   const clock = new SystemClock();
   const identity = openDataFolder(config.data);
+  const controlPath = join(identity.dataDir, 'control.sock');
+  // Before anything of the folder is written, or followed.
+  await assertNoNode(controlPath);
   const stasher = async (name: string): Promise<Stasher> =>
     await editions.edition.components.component<Stasher>('stasher', name);
   const container = createContainer({ ...options, config, stasher, identity, clock });
@@ -184,7 +187,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   const listening: { peer?: string | undefined } = {};
   const control = stack.use(
     await openControlSocket({
-      path: join(identity.dataDir, 'control.sock'),
+      path: controlPath,
       handlers: {
         ...Object.fromEntries(editions.commands.map((name) => [name, editions.command(name)])),
         'config-reload': async () => await reloader.reload(),

@@ -1,9 +1,10 @@
 import { chmodSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { createServer } from 'node:http';
-import { connect } from 'node:net';
+import { createServer, request } from 'node:http';
+import { dirname } from 'node:path';
 import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { isMainThread } from 'node:worker_threads';
 import type { CallOptions } from '../body.ts';
@@ -19,6 +20,10 @@ export const CONTROL_PREFIX = '/control/';
 export const MAX_SOCKET_PATH = 103;
 /** Largest input of a call, in bytes. */
 const MAX_INPUT = 1024 * 1024;
+/** Call that every node answers with its process id. */
+const HOLDER = 'holder';
+/** Longest wait for that answer. */
+const HOLDER_MS = 1000;
 
 /**
  * One thing a running node does for its command line. Plain JSON in and out; an async iterable as output is sent
@@ -45,19 +50,9 @@ export interface ControlSocket extends AsyncDisposable {
  * answers there, `invalid` when the path is too long.
  */
 export async function openControlSocket(options: ControlSocketOptions): Promise<ControlSocket> {
-  const { path, handlers, log } = options;
-  if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
-    throw new ProxyError(
-      'invalid',
-      'control-socket.open',
-      `the path ${path} is longer than the ${MAX_SOCKET_PATH} bytes a socket may have: choose a shorter data folder`,
-    );
-  if (await answers(path))
-    throw new ProxyError(
-      'conflict',
-      'control-socket.open',
-      `another caje runs with this data folder: it answers at ${path}`,
-    );
+  const { path, log } = options;
+  const handlers = { ...options.handlers, [HOLDER]: () => ({ pid: process.pid }) };
+  await assertNoNode(path);
   await unlink(path).catch((error: unknown) => {
     if (codeOf(error) !== 'ENOENT') throw unusable(path, error);
   });
@@ -74,19 +69,66 @@ export async function openControlSocket(options: ControlSocketOptions): Promise<
   };
 }
 
-async function answers(path: string): Promise<boolean> {
-  const { promise, resolve, reject } = Promise.withResolvers<boolean>();
-  const socket = connect(path);
-  socket.once('connect', () => resolve(true));
-  socket.once('error', (error) => {
+/**
+ * Throws `conflict` naming the folder, and the process where it says so in a second, when a live one answers at this path, and `invalid`
+ * when the path is too long.
+ */
+export async function assertNoNode(path: string): Promise<void> {
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
+    throw new ProxyError(
+      'invalid',
+      'control-socket.open',
+      `the path ${path} is longer than the ${MAX_SOCKET_PATH} bytes a socket may have: choose a shorter data folder`,
+    );
+  const holder = await holderOf(path);
+  if (holder === undefined) return;
+  const who =
+    holder.pid === undefined ? 'a process that does not say its id' : `process ${holder.pid}`;
+  throw new ProxyError(
+    'conflict',
+    'control-socket.open',
+    `another caje runs with this data folder, ${dirname(path)}: ${who} answers at ${path}`,
+  );
+}
+
+/** Absent: nobody answers there. */
+async function holderOf(path: string): Promise<{ readonly pid?: number | undefined } | undefined> {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer | undefined>();
+  // One that hangs lets others connect and says nothing.
+  const late = setTimeout(() => resolve(Buffer.of()), HOLDER_MS);
+  const call = request({
+    socketPath: path,
+    method: 'POST',
+    path: CONTROL_PREFIX + HOLDER,
+    agent: false,
+  });
+  call.once(
+    'response',
+    (response) => void buffer(response).then(resolve, () => resolve(Buffer.of())),
+  );
+  call.once('error', (error) => {
     const code = codeOf(error);
-    if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTSOCK') resolve(false);
+    if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTSOCK') resolve(undefined);
+    else if (code === 'ECONNRESET' || code?.startsWith('HPE_')) resolve(Buffer.of());
     else reject(unusable(path, error));
   });
+  call.end();
   try {
-    return await promise;
+    const answer = await promise;
+    return answer && { pid: pidIn(answer.toString()) };
   } finally {
-    socket.destroy();
+    clearTimeout(late);
+    call.destroy();
+  }
+}
+
+/** Absent: it is not said, as by a node of an earlier version. */
+function pidIn(answer: string): number | undefined {
+  try {
+    const { pid } = JSON.parse(answer) as { pid?: unknown };
+    return typeof pid === 'number' ? pid : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { request } from 'undici';
+import { FaultProxy } from '../support/fault-proxy.ts';
 import { NodeProcess } from '../support/node-process.ts';
 import { CAJE, cleanEnv, type RunResult, runCaje } from '../support/run-caje.ts';
 import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
@@ -113,11 +114,26 @@ describe('caje serve', function () {
     expect(await ended).to.deep.equal([0, null]);
   });
 
-  it('refuses a data folder in which another node runs, and leaves that one alone', async () => {
+  it('refuses a data folder in which another node runs, asks no primary before, and leaves that one alone', async () => {
+    await using asked = await FaultProxy.start('http://127.0.0.1:1');
+    await using folder = await tempFolder();
+    const file = join(folder.path, 'token');
+    await writeFile(file, 'a-token\n');
     await using node = await NodeProcess.start({ config: DEMO });
-    const second = await node.runWith({ env: { CAJE_LISTEN__PUBLIC: '127.0.0.1:0' } }, 'serve');
+    const env = {
+      CAJE_LISTEN__PUBLIC: '127.0.0.1:0',
+      CAJE_MANIFEST__REPLICATION: 'journal',
+      CAJE_MANIFEST__LOCK__TYPE: 'peer',
+      CAJE_CLUSTER__PRIMARY: asked.url,
+      CAJE_CLUSTER__TOKEN__FILE: file,
+    };
+    const second = await node.runWith({ env }, 'serve');
     expect(second.code).to.equal(1);
-    expect(second.stderr).to.include('another caje runs with this data folder');
+    expect(asked.connections.opened).to.equal(0);
+    const { dataDir, pid } = node;
+    expect(second.stderr).to.include(
+      `another caje runs with this data folder, ${dataDir}: process ${pid} answers at`,
+    );
     const { statusCode, body } = await request(`${node.url}/size/1`);
     await body.dump();
     expect(statusCode).to.equal(200);

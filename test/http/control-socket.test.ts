@@ -141,6 +141,7 @@ describe('the control socket', () => {
       const failure = await failureOf(openControlSocket({ path, handlers: {}, log: silentLogger }));
       expect(failure.kind).to.equal('conflict');
       expect(failure.message).to.match(/another caje runs/);
+      expect(failure.message).to.include(`process ${process.pid} answers`);
       expect(await callControl(path, 'who')).to.equal('first');
     });
   });
