@@ -20,7 +20,7 @@ export interface Sender {
 
 /** Fields that speak for a client or steer an origin: dropped unless the sender is trusted, since nothing is keyed by them. */
 const SPOKEN_FOR =
-  /^(?:forwarded|x-(?:forwarded-.*|real-ip|client-ip|cluster-client-ip|host|original-.*|rewrite-.*|http-method(?:-override)?|method-override)|true-client-ip|cf-connecting-ip|fastly-client-ip)$/;
+  /^(?:forwarded|front-end-https|x-(?:forwarded(?:-.*)?|real-ip|client-ip|cluster-client-ip|originating-ip|remote-(?:addr|ip)|scheme|url-scheme|host|http-host-override|original-.*|rewrite-.*|http-method(?:-override)?|method-override)|true-client-ip|cf-connecting-ip|fastly-client-ip)$/;
 /** Fields that this node writes itself into what it sends upstream. */
 const WRITTEN_HERE = new Set([
   'via',
