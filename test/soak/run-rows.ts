@@ -5,6 +5,8 @@ export interface RunRowsOptions {
   readonly seed: number;
   /** True: as few cases as the tests run. Absent: the full count. */
   readonly quick?: boolean | undefined;
+  /** Cases of each row. Absent: as `quick` says. */
+  readonly cases?: number | undefined;
   /** Takes each line of the report. */
   print(line: string): void;
 }
@@ -19,7 +21,7 @@ export interface RunRowsResult {
 /** Runs rows one after the other and reports each as `row, passed/cases, seed`. */
 export async function runRows(
   rows: readonly SoakRow[],
-  { seed, quick = false, print }: RunRowsOptions,
+  { seed, quick = false, cases: wanted, print }: RunRowsOptions,
 ): Promise<RunRowsResult> {
   const result = { passed: 0, failed: 0, skipped: 0 };
   let passedCases = 0;
@@ -31,7 +33,7 @@ export async function runRows(
       result.skipped++;
       continue;
     }
-    const cases = quick ? row.quick : row.full;
+    const cases = wanted ?? (quick ? row.quick : row.full);
     const log = (line: string): void => print(`  ${line}`);
     try {
       const outcome = await row.run({ cases, seed, log });

@@ -24,6 +24,10 @@ export interface JournalProcessesOptions {
   readonly followers: number;
   /** Environment of the primary. */
   readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Environment of every node, the primary's own aside. */
+  readonly everyEnv?: Readonly<Record<string, string>> | undefined;
+  /** How long a lease lasts. Absent: `3s`, a tenth of what is usual. */
+  readonly lease?: string | undefined;
 }
 
 /** Real nodes: one that writes the manifest, others that follow it through a proxy each, and their origin. */
@@ -44,7 +48,7 @@ export class JournalProcesses implements AsyncDisposable {
   }
 
   static async start(options: JournalProcessesOptions): Promise<JournalProcesses> {
-    const { seed, followers, env } = options;
+    const { seed, followers, env, everyEnv, lease = '3s' } = options;
     const cluster = new JournalProcesses(
       await OracleOrigin.start(seed === undefined ? {} : { seed }),
     );
@@ -56,8 +60,8 @@ export class JournalProcesses implements AsyncDisposable {
       const start = async (primary?: string): Promise<NodeProcess> =>
         cluster.#stack.use(
           await NodeProcess.start({
-            config: configOf(cluster.origin.url, file, primary),
-            env: primary === undefined ? env : undefined,
+            config: configOf(cluster.origin.url, file, lease, primary),
+            env: { ...everyEnv, ...(primary === undefined && env) },
             readyMs: START_MS,
           }),
         );
@@ -138,6 +142,7 @@ export class JournalProcesses implements AsyncDisposable {
 function configOf(
   originUrl: string,
   token: string,
+  lease: string,
   primary: string | undefined,
 ): Readonly<Record<string, unknown>> {
   return {
@@ -150,7 +155,7 @@ function configOf(
     },
     manifest: {
       // A tenth of what is usual.
-      lock: { type: primary === undefined ? 'local' : 'peer', acquire: '1s', lease: '3s' },
+      lock: { type: primary === undefined ? 'local' : 'peer', acquire: '1s', lease },
       replication: 'journal',
     },
     storage: { local: { type: 'disk', path: 'blobs', keepFree: 0 } },

@@ -19,6 +19,8 @@ export interface PeerClusterOptions {
   readonly config?: Keys | ((index: number, peerUrl: string) => Keys) | undefined;
   /** Keys of `cluster` beside the usual ones. */
   readonly cluster?: Keys | ((index: number) => Keys) | undefined;
+  /** Environment of a node. Absent: nothing more. */
+  readonly env?: ((index: number) => Readonly<Record<string, string>>) | undefined;
   /** What another node sees of a node, where it is not its own peer listener. */
   readonly seenAs?: ((peerUrl: string, index: number) => Promise<string>) | undefined;
 }
@@ -54,7 +56,7 @@ export class PeerCluster implements AsyncDisposable {
     const started = await Promise.allSettled(
       own.map(async (url, index) => {
         const config = configOf(options, { index, url, seen, tokens });
-        return await NodeProcess.start({ config, readyMs: 60_000 });
+        return await NodeProcess.start({ config, env: options.env?.(index), readyMs: 60_000 });
       }),
     );
     const nodes = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
