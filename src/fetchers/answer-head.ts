@@ -26,6 +26,8 @@ const CONTROL = /[\0-\x08\x0a-\x1f\x7f]/;
 const CONTENT_LENGTH = 'content-length';
 const TRANSFER_ENCODING = 'transfer-encoding';
 const CONTENT_RANGE = 'content-range';
+/** Registered transfer codings (RFC 9112 §7.2), and several at once. */
+const CHANGING_CODING = /,|\b(?:chunked|gzip|deflate|compress|trailers|identity)\b/i;
 const LAST_STATUS = 599;
 // The limit of bytes counts names and values alone: without this one 64 KiB could be 60,000 empty fields.
 const MAX_FIELDS = 1_000;
@@ -72,7 +74,9 @@ export function readHead(
   if (coding !== undefined && length !== undefined) {
     refuse('both Content-Length and Transfer-Encoding');
   }
-  if (coding !== undefined && coding.trim().toLowerCase() !== 'chunked') {
+  const isChunked = coding?.trim().toLowerCase() === 'chunked';
+  // What was compressed for the way here would have to be unpacked; other names stand for no change of the bytes.
+  if (coding !== undefined && !isChunked && CHANGING_CODING.test(coding)) {
     refuse(`transfer coding ${coding} is not chunked`);
   }
   if (status === 206 && range !== undefined && !rangeFits(range, length)) {
@@ -82,7 +86,7 @@ export function readHead(
   return {
     headers: new HeaderList(lines),
     length: bodiless ? 0 : (length ?? (size === undefined ? undefined : lengthOf(size))),
-    complete: bodiless || coding !== undefined || length !== undefined,
+    complete: bodiless || isChunked || length !== undefined,
   };
 }
 

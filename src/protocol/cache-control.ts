@@ -73,6 +73,20 @@ export function secondsOf(directives: CacheControl, name: string): number | unde
   return value === undefined || value === true ? undefined : Number(value);
 }
 
+/** True: the directive's argument is a number of seconds. */
+export function isSeconds(name: string): boolean {
+  return SECONDS.has(name);
+}
+
+/** Lower-case names that a directive's argument lists, RFC 9111 §5.2.2.4. Empty: it is not there, or is about the whole answer. */
+export function fieldsNamedBy(directives: CacheControl, name: string): readonly string[] {
+  const value = directives.get(name);
+  if (value === undefined || value === true) return [];
+  const names = value.split(',').map((field) => field.trim().toLowerCase());
+  // One that is no name may be a mistake for any other.
+  return names.every((field) => WHOLE_TOKEN.test(field)) ? names : [];
+}
+
 /** True: the same directives with the same arguments, in whatever order and case they were written. */
 export function sameDirectives(one: CacheControl, other: CacheControl): boolean {
   if (one.size !== other.size) return false;

@@ -34,20 +34,24 @@ export function judgeEntry(
 }
 
 /**
- * True: the entry may answer when the origin cannot; RFC 9111 §4.2.4, RFC 5861 §4. `disconnected`: the configuration says
- * that what is kept stands in for the origin, however old it is.
+ * True: the entry may answer when the origin cannot; RFC 9111 §4.2.4, RFC 5861 §4. `disconnectedMs`: for so long past its
+ * lifetime the configuration lets it stand in, whether it allows that itself or not; it may be infinite.
  */
 export function mayServeStaleOnError(
   entry: Pick<Entry, 'policy' | 'freshUntil'>,
   nowMs: number,
-  disconnected: boolean = false,
+  disconnectedMs: number = 0,
 ): boolean {
   const { alwaysRevalidate, mustRevalidate, staleIfErrorUntil, staleWhileRevalidateUntil } =
     entry.policy;
   if (alwaysRevalidate) return false;
   if (entry.freshUntil > nowMs) return true;
-  if (disconnected) return !mustRevalidate;
-  return !mustRevalidate && Math.max(staleIfErrorUntil, staleWhileRevalidateUntil) > nowMs;
+  const until = Math.max(
+    staleIfErrorUntil,
+    staleWhileRevalidateUntil,
+    entry.freshUntil + disconnectedMs,
+  );
+  return !mustRevalidate && until > nowMs;
 }
 
 /** The stored fields as they go out now: Age of this moment, the origin's own Date, RFC 9111 §5.1, RFC 9110 §6.6.1. */

@@ -89,7 +89,7 @@ export class Filler {
       );
     } catch (error) {
       end();
-      if (entry && resource.mayServeStale(entry, clock.now(), standsIn))
+      if (entry && resource.mayServeStale(entry, clock.now(), standsIn, true))
         return { kind: 'stale', entry, status: undefined };
       throw error;
     }

@@ -5,6 +5,7 @@ import type { FlightSubject } from '../stashers/fills.ts';
 import type { Supply } from './arrival.ts';
 import { httpKey } from './http-key.ts';
 import { HttpResource } from './http-resource.ts';
+import { HTTP_SETTINGS, type HttpSettings } from './http-settings.ts';
 import { invalidatedKeys } from './invalidation.ts';
 import type { Protocol, ProtocolRequest, ProtocolResponse } from './protocol.ts';
 import type { Purger } from './purger.ts';
@@ -20,12 +21,19 @@ export class HttpProtocol implements Protocol {
   readonly #parts: RuleParts;
   readonly #purger: Purger;
   readonly #log: Logger;
+  readonly #http: HttpSettings;
 
-  constructor(parts: RuleParts, purger: Purger, log: Logger) {
+  constructor(
+    parts: RuleParts,
+    purger: Purger,
+    log: Logger,
+    settings: HttpSettings = HTTP_SETTINGS,
+  ) {
     this.name = parts.settings.name;
     this.#parts = parts;
     this.#purger = purger;
     this.#log = log;
+    this.#http = settings;
   }
 
   async handle(request: ProtocolRequest, options: CallOptions): Promise<ProtocolResponse> {
@@ -43,7 +51,8 @@ export class HttpProtocol implements Protocol {
     const { peer } = request;
     await this.#parts.validator?.check({ Method: request.method, Url: request.publicUrl });
     const supply: Supply = { fetcher, stasher, onlyIfCached, peer, mode, network, signal };
-    const resource = new HttpResource(this.#subject(request), request, settings, judgement);
+    const rule = { ...settings, ...this.#http };
+    const resource = new HttpResource(this.#subject(request), request, rule, judgement);
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return await this.#pass(request, resource, supply);
     if (judgement.bypass !== undefined) {

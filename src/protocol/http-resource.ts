@@ -7,6 +7,7 @@ import type { Supply } from './arrival.ts';
 import { type EntryUse, judgeEntry, mayServeStaleOnError, servedHeaders } from './entry-use.ts';
 import type { PullThroughOptions } from './filler.ts';
 import { hasValidator, judgeResponse } from './freshness.ts';
+import type { HttpSettings } from './http-settings.ts';
 import { type PartialUse, usePartial } from './partial-use.ts';
 import type { ProtocolRequest } from './protocol.ts';
 import type { RequestJudgement } from './request-directives.ts';
@@ -30,13 +31,13 @@ export class HttpResource implements Resource {
   readonly goesOn: boolean;
   readonly #request: ProtocolRequest;
   readonly #headers: HeaderList;
-  readonly #settings: RuleSettings;
+  readonly #settings: RuleSettings & HttpSettings;
   readonly #judgement: RequestJudgement;
 
   constructor(
     subject: FlightSubject,
     request: ProtocolRequest,
-    settings: RuleSettings,
+    settings: RuleSettings & HttpSettings,
     judgement: RequestJudgement,
   ) {
     this.subject = subject;
@@ -80,8 +81,9 @@ export class HttpResource implements Resource {
     return judgeEntry(entry, this.#judgement, now).use;
   }
 
-  mayServeStale(entry: Entry, now: number, disconnected: boolean): boolean {
-    return mayServeStaleOnError(entry, now, disconnected);
+  mayServeStale(entry: Entry, now: number, disconnected: boolean, unanswered = false): boolean {
+    const allowedMs = unanswered ? this.#settings.staleOnDisconnectMs : 0;
+    return mayServeStaleOnError(entry, now, disconnected ? Infinity : allowedMs);
   }
 
   repeatableUntil(entry: Entry): number {
@@ -109,8 +111,9 @@ export class HttpResource implements Resource {
   }
 
   decide(head: Head): Decision {
-    if (!head.complete) return { keep: 'no', reason: 'close-delimited' };
-    const { freshness, cookies } = this.#settings;
+    const { freshness, cookies, setCookie, targets } = this.#settings;
+    // RFC 9112 §8: its end is only told from a cut where the connection ends cleanly, which is taken as proof in `rfc` alone.
+    if (!head.complete && freshness === 'strict') return { keep: 'no', reason: 'close-delimited' };
     const judged = judgeResponse({
       method: 'GET',
       requestHeaders: this.#request.headers,
@@ -120,6 +123,8 @@ export class HttpResource implements Resource {
       requestedAt: head.requestedAt,
       receivedAt: head.receivedAt,
       cookies,
+      setCookie,
+      targets,
     });
     if (!judged.storable) return { keep: 'no', reason: judged.reason };
     const draft: EntryDraft = {
@@ -133,7 +138,7 @@ export class HttpResource implements Resource {
       vary: judged.vary,
       requestHeaders: varyRequestHeaders(judged.vary, this.#request.headers),
       status: head.status,
-      headers: endToEnd(head.headers),
+      headers: endToEnd(judged.headers),
       policy: judged.policy,
       source: head.source,
       freshUntil: judged.freshUntil,
@@ -147,7 +152,9 @@ export class HttpResource implements Resource {
 
   freshen(entry: Entry, head: Head): Freshened {
     const { headers, requestedAt, receivedAt } = head;
-    const fresh = freshen(entry, headers, requestedAt, receivedAt, this.#settings.freshness);
+    const { freshness: profile, setCookie, targets } = this.#settings;
+    const settings = { profile, setCookie, targets };
+    const fresh = freshen(entry, headers, requestedAt, receivedAt, settings);
     if (fresh.kind === 'mismatch' || fresh.changedHeaders) return fresh;
     // Clients that go by Expires alone must be told the new one, so it is worth a row.
     const expires = fresh.headers.get('expires');

@@ -5,7 +5,7 @@ import { Beginning, Fills, type Flight } from '../stashers/fills.ts';
 import { abortable } from './abortable.ts';
 import { fillingResponse, forwardReason, replayOf, unsharedResponse } from './answers.ts';
 import { type Arrival, type Ask, drop, type Supply } from './arrival.ts';
-import { earlyHit } from './early-hit.ts';
+import { earlyEntry, earlyHit, hitBeside } from './early-hit.ts';
 import { Filler, ownedKey, type PullThroughOptions } from './filler.ts';
 import { flightId } from './flight-id.ts';
 import { forward } from './forward.ts';
@@ -71,12 +71,7 @@ export class PullThrough {
       const hit = await this.#hit(resource, entry, supply, phase);
       if (hit) {
         if (verdict !== 'fresh' && mayFetchBehind(supply))
-          this.#fetchBehind(resource, supply, {
-            entry,
-            pinned: undefined,
-            vary: entry.vary,
-            reason: 'stale',
-          });
+          this.#fetchBehind(resource, supply, { entry, vary: entry.vary, reason: 'stale' });
         return hit;
       }
     }
@@ -96,6 +91,9 @@ export class PullThrough {
     };
     const shared = await this.#alreadyFetched(resource, supply, ask);
     if (shared) return shared;
+    const flight = entry ? undefined : this.#fills.peek(flightId(resource, ask.vary));
+    const beside = await hitBeside(resource, flight, now);
+    if (beside) return beside;
     const instead = await this.#insteadOfFetching(resource, supply, ask);
     if (instead) return instead;
     return await this.#fetch(partial?.resource ?? resource, partial?.supply ?? supply, ask, !entry);
@@ -121,7 +119,7 @@ export class PullThrough {
     if (supply.onlyIfCached) return false;
     const cutOff = isCutOff(supply);
     if (!cutOff && !this.#recent.hasFailed(resource.subject)) return false;
-    return resource.mayServeStale(entry, now, cutOff || supply.network === 'fallback');
+    return resource.mayServeStale(entry, now, cutOff || supply.network === 'fallback', true);
   }
 
   // A peer that only looks has what is on its way too, once it is sure that this is not on its way from that peer itself.
@@ -198,6 +196,8 @@ export class PullThrough {
       const response = await this.#arrived(resource, supply, flight, arrival, ask.reason);
       if (response) return response;
       if (arrival.kind !== 'filling' || !arrival.fill.joinable) break;
+      const entry = earlyEntry(resource, arrival, this.#options);
+      if (entry) return await this.#fetchAlone(resource, supply, { ...ask, entry });
       vary = arrival.draft.vary;
     }
     return await this.#fetchAlone(resource, supply, ask);

@@ -46,8 +46,11 @@ export interface Resource {
   /** Tells requests apart that must not share a fetch, given the fields that answers are known to vary on; '' where none is. */
   variant(vary: readonly string[]): string;
   judge(entry: Entry, now: number): EntryUse;
-  /** Whether the entry may be used although the upstream failed; `disconnected`: the configuration lets what is kept stand in for it. */
-  mayServeStale(entry: Entry, now: number, disconnected: boolean): boolean;
+  /**
+   * Whether the entry may be used although the upstream failed; `disconnected`: the configuration lets what is kept stand in for
+   * it; `unanswered`: it gave no answer at all. Absent: it did.
+   */
+  mayServeStale(entry: Entry, now: number, disconnected: boolean, unanswered?: boolean): boolean;
   /** Milliseconds since the epoch until which an edge may repeat the answer without asking again. */
   repeatableUntil(entry: Entry): number;
   /** What to send for a whole answer, whoever asks for it; conditional on the entry where one is given. */

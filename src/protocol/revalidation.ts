@@ -2,8 +2,9 @@ import { type HeaderLine, HeaderList } from '../headers.ts';
 import type { Entry } from '../manifest/entry.ts';
 import { initialAge } from './age.ts';
 import { parseCacheControl, sameDirectives } from './cache-control.ts';
-import { type FreshnessProfile, refusalOf, type Validity, validityOf } from './freshness.ts';
+import { keptFields, refusalOf, type Validity, validityOf } from './freshness.ts';
 import { formatHttpDate } from './http-date.ts';
+import { type ArrivedResponse, readAnswer } from './semantics.ts';
 import { varyNames } from './vary.ts';
 
 /** What a 304 does to the entry that was asked about. */
@@ -35,7 +36,10 @@ const KEPT = new Set([
   'content-length',
   'content-encoding',
   'content-range',
-  'set-cookie',
+  'content-md5',
+  'content-digest',
+  'repr-digest',
+  'digest',
   'vary',
   'connection',
   'keep-alive',
@@ -74,27 +78,30 @@ export function freshen(
   notModified: HeaderList,
   requestedAt: number,
   receivedAt: number,
-  profile: FreshnessProfile,
+  settings: Pick<ArrivedResponse, 'profile' | 'setCookie' | 'targets'>,
 ): Freshened {
   if (namesAnother(entry, notModified)) return { kind: 'mismatch' };
-  const headers = mergeConfirmed(entry.headers, notModified, receivedAt);
+  const taken = settings.setCookie === 'store' ? notModified : notModified.without('set-cookie');
+  const merged = mergeConfirmed(entry.headers, taken, receivedAt);
   const response = {
+    ...settings,
     method: 'GET',
     requestHeaders: HeaderList.empty,
     status: entry.status,
-    responseHeaders: headers,
-    profile,
+    responseHeaders: merged,
     requestedAt,
     receivedAt,
     cookies: 'ignore',
   } as const;
-  const keep = refusalOf(response) === undefined;
+  const reading = readAnswer(response);
+  const keep = refusalOf(response, reading) === undefined;
+  const headers = keptFields(response, reading);
   return {
     kind: 'confirmed',
     keep,
     headers,
     changedHeaders: changesMeaning(entry.headers, headers),
-    ...(keep ? validityOf(response) : unusable(headers, requestedAt, receivedAt)),
+    ...(keep ? validityOf(response, reading) : unusable(headers, requestedAt, receivedAt)),
   };
 }
 

@@ -2,8 +2,8 @@ import type { ServiceKey } from '../component.ts';
 import type { Fetcher } from '../fetchers/fetcher.ts';
 import type { Stasher } from '../stashers/stasher.ts';
 import type { FillMode, NetworkMode } from './fill-modes.ts';
-import type { FreshnessProfile } from './freshness.ts';
 import type { PullThrough } from './pull-through.ts';
+import type { FreshnessProfile } from './semantics.ts';
 import type { Validator } from './validator.ts';
 
 /** What a protocol needs to know of the rule it serves; the configuration's rule is one. */

@@ -96,6 +96,13 @@ describe('OriginFetcher: framing of answers (H-17 to H-23, F-41)', () => {
     expect(await readText(fetched)).to.deep.equal([200, 'ok']);
   });
 
+  it('says so of a transfer coding that nobody has registered, and passes its bytes on', async () => {
+    const bytes = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: x-own\r\n\r\nok';
+    const fetched = await (await says(bytes)).fetch(ask('/x'));
+    expect(fetched.complete).to.equal(false);
+    expect(await readText(fetched)).to.deep.equal([200, 'ok']);
+  });
+
   it('says so of an answer in HTTP/1.0 too', async () => {
     const fetched = await (await says('HTTP/1.0 200 OK\r\n\r\nok')).fetch(ask('/x'));
     expect(fetched.complete).to.equal(false);

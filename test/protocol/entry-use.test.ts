@@ -90,6 +90,13 @@ describe('mayServeStaleOnError', () => {
     expect(may('max-age=60', 61)).to.equal(false);
   });
 
+  it('allows what a rule allows beside, for so long and no longer', () => {
+    const entry = entryOf({ response: ['Cache-Control: max-age=60'] });
+    expect(mayServeStaleOnError(entry, T0 + 89_999, 30_000)).to.equal(true);
+    expect(mayServeStaleOnError(entry, T0 + 90_000, 30_000)).to.equal(false);
+    expect(mayServeStaleOnError(entry, T0 + 9e9, Infinity)).to.equal(true);
+  });
+
   it('allows what is still fresh, but for no-cache', () => {
     expect(may('max-age=60, must-revalidate', 59)).to.equal(true);
     expect(may('no-cache, max-age=60', 1)).to.equal(false);

@@ -4,6 +4,7 @@ import CachePolicy from 'http-cache-semantics';
 import { dateAt, fields, judged, outcome, type ResponseParts, T0 } from './messages.ts';
 
 const TAG = 'ETag: "a"';
+const COOKIE = 'Set-Cookie: a=b';
 
 describe('judgeResponse in profile rfc', () => {
   const rfc = (parts: ResponseParts): number | string => outcome({ profile: 'rfc', ...parts });
@@ -23,18 +24,24 @@ describe('judgeResponse in profile rfc', () => {
       { status: 302, response: [modified, 'Cache-Control: public'] },
       360,
     ],
-    ['guesses never for a 404', { status: 404, response: [modified] }, 'no-lifetime'],
+    ['guesses at most a minute for a 404', { status: 404, response: [modified] }, 60],
+    ['guesses not for a 500', { status: 500, response: [modified] }, 'no-lifetime'],
     [
-      'guesses never for a 404 that is public',
-      { status: 404, response: [modified, 'Cache-Control: public'] },
-      0,
+      'guesses at most a minute for a 500 that is public',
+      { status: 500, response: [modified, 'Cache-Control: public'] },
+      60,
     ],
     ['keeps an explicit 503', { status: 503, response: ['Cache-Control: max-age=60'] }, 60],
     ['keeps an explicit 299', { status: 299, response: ['Cache-Control: max-age=60'] }, 60],
     ['keeps no 206', { status: 206, response: ['Cache-Control: max-age=60'] }, 'status'],
     ['keeps a tag without lifetime, stale', { response: [TAG] }, 0],
     ['keeps nothing that has neither', { response: [] }, 'already-stale'],
-    ['keeps Set-Cookie', { response: ['Cache-Control: max-age=60', 'Set-Cookie: a=b'] }, 60],
+    ['keeps no Set-Cookie', { response: [COOKIE, 'Cache-Control: max-age=60'] }, 'set-cookie'],
+    [
+      'keeps Set-Cookie where the rule says so',
+      { setCookie: 'store', response: [COOKIE, 'Cache-Control: max-age=60'] },
+      60,
+    ],
     [
       'refuses Authorization by max-age',
       { request: ['Authorization: x'], response: ['Cache-Control: max-age=60'] },

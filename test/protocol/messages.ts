@@ -1,11 +1,8 @@
 import { type HeaderLine, HeaderList } from '../../src/headers.ts';
 import type { Entry } from '../../src/manifest/entry.ts';
-import {
-  type ArrivedResponse,
-  judgeResponse,
-  type ResponseJudgement,
-} from '../../src/protocol/freshness.ts';
+import { judgeResponse, type ResponseJudgement } from '../../src/protocol/freshness.ts';
 import { formatHttpDate } from '../../src/protocol/http-date.ts';
+import type { ArrivedResponse } from '../../src/protocol/semantics.ts';
 import { variantOf, varyRequestHeaders } from '../../src/protocol/vary.ts';
 
 /** A whole second, so that a Date made of it says it exactly. */

@@ -13,6 +13,7 @@ import { GoPolicies } from '../../src/protocol/go-policy.ts';
 import { GO_NAMESPACE, GoProtocol } from '../../src/protocol/go-protocol.ts';
 import type { Sumdb } from '../../src/protocol/go-upstream.ts';
 import { HTTP_NAMESPACE, HttpProtocol } from '../../src/protocol/http-protocol.ts';
+import { HTTP_SETTINGS, type HttpSettings } from '../../src/protocol/http-settings.ts';
 import { KeptModules } from '../../src/protocol/kept-modules.ts';
 import type { Protocol, ProtocolResponse } from '../../src/protocol/protocol.ts';
 import { PullThrough } from '../../src/protocol/pull-through.ts';
@@ -37,6 +38,7 @@ import { tempFolder } from '../support/temp-folder.ts';
 export interface PullOptions {
   readonly protocol?: 'http' | 'go' | undefined;
   readonly settings?: Partial<RuleSettings> | undefined;
+  readonly http?: Partial<HttpSettings> | undefined;
   readonly sumdb?: readonly Sumdb[] | undefined;
   readonly policies?: GoPolicies | undefined;
   readonly validator?:
@@ -159,7 +161,7 @@ export async function openPull(options: PullOptions = {}): Promise<PullPlace> {
         kept: new KeptModules(manifest, namespace),
         metrics,
       })
-    : new HttpProtocol(parts, purger, log);
+    : new HttpProtocol(parts, purger, log, { ...HTTP_SETTINGS, ...options.http });
   const rest = stack.move();
 
   const place: PullPlace = {

@@ -7,7 +7,7 @@ const STORED = ['Cache-Control: max-age=60', 'ETag: "a"', `Date: ${dateAt(0)}`, 
 
 function confirm(stored: readonly string[], ...answer: string[]): Freshened {
   const entry = entryOf({ response: stored });
-  return freshen(entry, fields(...answer), LATER, LATER, 'strict');
+  return freshen(entry, fields(...answer), LATER, LATER, { profile: 'strict' });
 }
 
 function confirmed(
