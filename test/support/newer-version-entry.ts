@@ -20,11 +20,16 @@ const CHANGES: Readonly<Record<string, readonly (readonly [RegExp, string])[]>> 
   'src/manifest/shipped-change.ts': [[/column === 'h1'/, `column === 'h1' || column === 'later'`]],
 };
 
+/** What may change where nodes have one file between them: their rows are summed up by the same columns. */
+const SAME_ROWS = process.env['CAJE_TEST_SAME_ROWS'] !== undefined;
+
 // Loaded before a node, and in each of its threads: the program of this checkout, but one migration newer.
 registerHooks({
   load: (url, context, nextLoad) => {
-    const changes = Object.entries(CHANGES).find(([path]) => url.endsWith(`/${path}`))?.[1];
-    if (changes === undefined) return nextLoad(url, context);
+    const found = Object.entries(CHANGES).find(([path]) => url.endsWith(`/${path}`));
+    const [path, changes] = found ?? [];
+    if (changes === undefined || (SAME_ROWS && path !== 'src/manifest/schema.ts'))
+      return nextLoad(url, context);
     let source = readFileSync(fileURLToPath(url), 'utf8');
     for (const [what, by] of changes) {
       if (!what.test(source)) throw new Error(`${url} has no ${what}`);

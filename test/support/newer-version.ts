@@ -12,3 +12,9 @@ export const NEWER_VERSION_ENV: Readonly<Record<string, string>> = {
   NODE_OPTIONS: `--import=${ENTRY}`,
   CAJE_TEST_SCHEMA: String(NEWER_SCHEMA),
 };
+
+/** The same, but its rows are as they are here: such nodes may have one file between them. */
+export const NEWER_SCHEMA_ENV: Readonly<Record<string, string>> = {
+  ...NEWER_VERSION_ENV,
+  CAJE_TEST_SAME_ROWS: '1',
+};

@@ -199,7 +199,10 @@ async function rollBack(cluster: JournalProcesses): Promise<void> {
   await eventually('its end', () => !isHeld(lock), PATIENCE_MS);
   const ms = performance.now() - from;
   if (ms > ROLLBACK_MS + LOCK_MS) throw new Error(`rolled back only after ${Math.round(ms)} ms`);
-  await expectMark(cluster, 0, 'commit_retries_total{conflict}');
+  await eventually(
+    'its mark',
+    async () => await counterOf(primary, 'commit_retries_total{conflict}'),
+  );
   if (cluster.changes(0, path) > 0) throw new Error('it was written after its lease');
   await primary.kill9();
   await primary.restart();

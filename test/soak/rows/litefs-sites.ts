@@ -1,12 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { HaltHelper } from '@caje/litefs';
+import { auditRows } from '../../support/litefs-audit.ts';
 import { halted } from '../../support/litefs-checks.ts';
 import { LiteFsCluster, liteFsObstacle } from '../../support/litefs-cluster.ts';
 import { LiteFsSites } from '../../support/litefs-sites.ts';
 import { LiteFsWriter, MANIFEST } from '../../support/litefs-writer.ts';
 import { LOOP_DELAY_ENV, LoopWatch } from '../../support/loop-delay.ts';
+import { NEWER_SCHEMA, NEWER_SCHEMA_ENV } from '../../support/newer-version.ts';
+import { counterOf } from '../journal-asks.ts';
 import type { SoakRow, SoakRun } from '../soak-row.ts';
-import { alsoTry, tryCases } from '../try-cases.ts';
+import { alsoTry, sumOf, tryCases } from '../try-cases.ts';
 
 const obstacle = async (): Promise<string | undefined> => await Promise.resolve(liteFsObstacle());
 
@@ -82,6 +85,82 @@ export const rows: readonly SoakRow[] = [
       } finally {
         first.resume();
       }
+    },
+  },
+  {
+    id: 'T-5-litefs',
+    title: 'three nodes write at once: numbers without a gap, and each node has them all',
+    quick: 15,
+    full: 600,
+    obstacle,
+    run: async (run) => {
+      await using cluster = await LiteFsCluster.start({ nodes: 3 });
+      await using stack = new AsyncDisposableStack();
+      const writers: LiteFsWriter[] = [];
+      for (const node of cluster.nodes)
+        writers.push(stack.use(await LiteFsWriter.start({ cluster, node })));
+      await writers[0]?.put('first');
+      await cluster.inStep(MANIFEST);
+      const each = Math.ceil(run.cases / writers.length);
+      const results = await Promise.all(
+        writers.map(
+          async (writer, index) =>
+            await tryCases({ ...run, cases: each }, async (number) => {
+              const { outcome } = await writer.put(`of-${index}-${number}`);
+              if (outcome !== 'committed') throw new Error(outcome);
+              await delay(100);
+            }),
+        ),
+      );
+      const result = sumOf(...results);
+      return await alsoTry(result, run, async () => {
+        const { length } = await auditRows(cluster);
+        if (length !== result.cases + 1) throw new Error(`${length} lines in the journal`);
+      });
+    },
+  },
+  {
+    id: 'F-106-litefs',
+    title:
+      'nodes of two versions, one migration apart, have one file between them: each goes on, and the older one does not start on it again',
+    quick: 40,
+    full: 1_000,
+    obstacle,
+    run: async (run) => {
+      await using sites = await start(run, 2);
+      const [older, newer] = [sites.node(0), sites.node(1)];
+      await newer.stop();
+      await newer.restart(NEWER_SCHEMA_ENV);
+      await sites.written(HOT);
+      const asked = await tryCases({ ...run, lanes: LANES }, async (number) => {
+        const path = `/both/${number}`;
+        await sites.ask(number % 2, path);
+        await sites.written(path, PATIENCE_MS);
+        const other = sites.liteFs.node(0);
+        // What the other one wrote is read by its row, and its body had from there.
+        const isHit = async (): Promise<boolean> =>
+          (await sites.ask((number + 1) % 2, path)) === 'HIT';
+        await other.until(isHit, `a hit for ${path}`, PATIENCE_MS);
+      });
+      return await alsoTry(asked, run, async () => {
+        // What the other node keeps of a page is still on its way.
+        await sites.liteFs.primary.until(
+          async () => (await sites.audit('/both/')).size === run.cases,
+          'all rows, equal on all nodes',
+          PATIENCE_MS,
+        );
+        for (const node of sites.nodes) {
+          const corrupt = await counterOf(node, 'corrupt_rows_total');
+          if (corrupt !== 0) throw new Error(`${corrupt} rows did not fit their sum`);
+        }
+        await older.stop();
+        const started = await older.restart().then(
+          () => true,
+          () => false,
+        );
+        const said = older.output.join('\n');
+        if (started || !said.includes(`version ${NEWER_SCHEMA}`)) throw new Error(said);
+      });
     },
   },
   {

@@ -247,6 +247,8 @@ export const rows: readonly SoakRow[] = [
       await using writer = await writers.onReplica();
       return await tryCases(run, async (number) => {
         await writers.purge(`purged-${number}`, writer);
+        // It is acknowledged before HALT is given back, which the primary then waits for.
+        await writers.written(`before-${number}`, BACK_MS);
         if (number % 2 === 0) await writers.replica.kill9();
         else await writers.replica.stop();
         const put = writer.begin(`away-${number}`);
