@@ -1,7 +1,4 @@
 import { expect } from 'chai';
-import fc from 'fast-check';
-import { idOf } from '../../src/protocol/flight-id.ts';
-import { httpKey } from '../../src/protocol/http-key.ts';
 import { InputPlace, type Seen, say } from './place.ts';
 
 type Fields = Readonly<Record<string, string>>;
@@ -205,33 +202,5 @@ describe('what answers are kept under, through a node', () => {
     const asked = targets.slice(0, 81);
     const got = await each(asked, async (target) => await send('forms.test', target));
     for (const [at, target] of asked.entries()) expect(got[at]?.target).to.equal(target);
-  });
-
-  const part = fc.string({
-    unit: fc.constantFrom('a', 'b', '/', '?', ':', '\n', '\0', '%', '.', '|'),
-  });
-  it('H-37: the parts of a key cannot run together', () => {
-    const host = fc.constantFrom('a', 'a.b', 'a:1', 'b', '[::1]', '[::1]:1');
-    const address = fc.record({ scheme: fc.constantFrom('http', 'https'), host, target: part });
-    fc.assert(
-      fc.property(address, address, (one, other) => {
-        const key = ({ scheme, host: name, target }: typeof one): string =>
-          httpKey(`${scheme}://${name}/${target.replaceAll(/[\n\0]/g, '')}`);
-        const id = ({ scheme, host: name, target }: typeof one): string =>
-          JSON.stringify([scheme, name, target.replaceAll(/[\n\0]/g, '')]);
-        return (key(one) === key(other)) === (id(one) === id(other));
-      }),
-      { numRuns: 3_000 },
-    );
-    // Names of namespaces, rules and editions are of the configuration, keys hold no line breaks.
-    const name = fc.string({ unit: fc.constantFrom('a', 'b', '-', '_') });
-    const subject = fc.record({ namespace: name, rule: name, edition: name, key: part });
-    fc.assert(
-      fc.property(subject, subject, (one, other) => {
-        const same = JSON.stringify(Object.values(one)) === JSON.stringify(Object.values(other));
-        return (idOf(one) === idOf(other)) === same;
-      }),
-      { numRuns: 3_000 },
-    );
   });
 });
