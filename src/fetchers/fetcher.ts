@@ -53,7 +53,12 @@ export interface FetchOptions extends CallOptions {
   readonly notBefore?: number | undefined;
   /** Called, perhaps more than once, when it is sure that some place works on the answer, long before its head is there. */
   readonly begun?: (() => void) | undefined;
+  /** Called with each interim answer of an origin as it comes. Absent: nobody wants them. */
+  readonly interim?: InterimListener | undefined;
 }
+
+/** Takes interim answers (RFC 9110 §15.2): the status, 1xx, and the fields as they came. */
+export type InterimListener = (status: number, headers: HeaderList) => void;
 
 /** Gets one thing from one kind of place. One fetch is one request upstream, but for a retry before the first byte. */
 export interface Fetcher {

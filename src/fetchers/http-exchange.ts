@@ -3,7 +3,7 @@ import type { Dispatcher } from 'undici';
 import type { Body } from '../body.ts';
 import type { Clock } from '../clock.ts';
 import { codeOf, ProxyError } from '../errors.ts';
-import type { HeaderList } from '../headers.ts';
+import { HeaderList } from '../headers.ts';
 import { type Asked, readHead } from './answer-head.ts';
 import { givenUp, translateHttpError } from './http-errors.ts';
 
@@ -41,8 +41,8 @@ export interface ExchangeOptions {
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds until the head must be there, waiting for a connection included. Absent: the client's limits alone. */
   readonly headWithinMs?: number | undefined;
-  /** Told of each interim answer (102); `headWithinMs` is met by the first. Absent: they count for nothing. */
-  readonly interim?: (() => void) | undefined;
+  /** Told of each interim answer (1xx) and its fields; `headWithinMs` is met by the first. Absent: they count for nothing. */
+  readonly interim?: ((status: number, headers: HeaderList) => void) | undefined;
   /** Told once: the trailer fields when the answer was whole, undefined when it was not. */
   readonly ended?: ((trailers: Trailers | undefined) => void) | undefined;
 }
@@ -108,7 +108,8 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
     if (status < 200 && status !== 101 && ++this.#interim <= MAX_INTERIM_ANSWERS) {
       if (this.#options.interim === undefined) return;
       if (this.#timer !== undefined) clearTimeout(this.#timer);
-      this.#options.interim();
+      const raw = (controller.rawHeaders ?? []) as readonly (Buffer | string)[];
+      this.#options.interim(status, HeaderList.fromRaw(raw));
       return;
     }
     const raw = (controller.rawHeaders ?? []) as readonly (Buffer | string)[];

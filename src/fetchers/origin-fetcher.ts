@@ -1,7 +1,6 @@
-import type { CallOptions } from '../body.ts';
 import { ProxyError } from '../errors.ts';
 import type { HeaderLine } from '../headers.ts';
-import type { Fetched, Fetcher, FetchRequest } from './fetcher.ts';
+import type { Fetched, Fetcher, FetchOptions, FetchRequest } from './fetcher.ts';
 import { HttpClient, type HttpClientOptions } from './http-client.ts';
 import { CONDITION_FIELDS, CONNECTION_FIELDS } from './request-fields.ts';
 
@@ -36,7 +35,7 @@ export class OriginFetcher implements Fetcher, AsyncDisposable {
     this.#authorization = options.auth && ['Authorization', credentials(options.auth)];
   }
 
-  async fetch(request: FetchRequest, options: CallOptions = {}): Promise<Fetched> {
+  async fetch(request: FetchRequest, options: FetchOptions = {}): Promise<Fetched> {
     const { method, body } = request;
     const headers: HeaderLine[] = [['Host', request.host ?? this.#host]];
     let ranged = false;
@@ -57,6 +56,7 @@ export class OriginFetcher implements Fetcher, AsyncDisposable {
       body,
       asked: { method, ranged, conditional },
       signal: options.signal,
+      interim: options.interim,
     });
     return { ...answer, source: this.name };
   }

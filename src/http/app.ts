@@ -9,6 +9,7 @@ import type { ProtocolResponse } from '../protocol/protocol.ts';
 import { answerError } from './answer-error.ts';
 import { clientGone } from './client-gone.ts';
 import { exchangeOf } from './exchange.ts';
+import { interimSender } from './interim.ts';
 import type { TrustCheck } from './public-address.ts';
 import { publicAddress } from './public-address.ts';
 import { requestIdOf } from './request-id.ts';
@@ -99,7 +100,10 @@ function answerByRule({ router, trusts, nodeId, clock, metrics, noted }: AppOpti
     const exchange = exchangeOf(res);
     exchange.rule = rule.name;
     const trusted = trusts(req.socket.remoteAddress);
-    const request = toProtocolRequest(req, { address, target, trusted, nodeId });
+    const request = {
+      ...toProtocolRequest(req, { address, target, trusted, nodeId }),
+      interim: interimSender(res),
+    };
     const signal = clientGone(res);
     const response = await rule.protocol.handle(request, { signal });
     exchange.phase = response.report.phase;

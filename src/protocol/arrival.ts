@@ -1,4 +1,4 @@
-import type { Fetched, Fetcher } from '../fetchers/fetcher.ts';
+import type { Fetched, Fetcher, InterimListener } from '../fetchers/fetcher.ts';
 import type { Entry, EntryDraft } from '../manifest/entry.ts';
 import type { Fill } from '../stashers/fill.ts';
 import type { Stasher } from '../stashers/stasher.ts';
@@ -27,6 +27,8 @@ export interface Supply {
   readonly onlyIfCached: boolean;
   /** Absent: no other node asks. */
   readonly peer?: PeerAsk | undefined;
+  /** Takes interim answers. Absent: nobody does. */
+  readonly interim?: InterimListener | undefined;
   /** Absent: `sync`. */
   readonly mode?: FillMode | undefined;
   /** Absent: `online`. */

@@ -85,6 +85,7 @@ export class Filler {
           key: ownedKey(resource, supply),
           begun: filling.begun,
           notBefore: this.#purges.latest(resource.subject),
+          interim: filling.behind === true ? undefined : supply.interim,
         },
       );
     } catch (error) {

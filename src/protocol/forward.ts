@@ -26,9 +26,9 @@ export async function forward(
   if (supply.mode?.endsWith('redirect') === true)
     return await redirectTo(resource.ownRequest(), supply);
   const requestedAt = clock.now();
-  const { signal, peer } = supply;
+  const { signal, peer, interim } = supply;
   const begun = (): void => peer?.begun();
-  const options = { signal, key, begun, notBefore };
+  const options = { signal, key, begun, notBefore, interim };
   const fetched = await supply.fetcher.fetch(resource.ownRequest(), options);
   const head = headOf(fetched, requestedAt, clock.now());
   const report: CacheReport = {

@@ -48,9 +48,9 @@ export class HttpProtocol implements Protocol {
     const keeps = request.toKeep === true && settings.mode !== 'none';
     const mode = keeps ? 'sync' : settings.mode;
     const { signal } = options;
-    const { peer } = request;
+    const { peer, interim } = request;
     await this.#parts.validator?.check({ Method: request.method, Url: request.publicUrl });
-    const supply: Supply = { fetcher, stasher, onlyIfCached, peer, mode, network, signal };
+    const supply: Supply = { fetcher, stasher, onlyIfCached, peer, mode, network, signal, interim };
     const rule = { ...settings, ...this.#http };
     const resource = new HttpResource(this.#subject(request), request, rule, judgement);
     if (request.method !== 'GET' && request.method !== 'HEAD')

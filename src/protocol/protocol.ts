@@ -1,4 +1,5 @@
 import type { Body, CallOptions, OpenOptions } from '../body.ts';
+import type { InterimListener } from '../fetchers/fetcher.ts';
 import type { HeaderList } from '../headers.ts';
 import type { Digest } from '../storage/digest.ts';
 
@@ -25,6 +26,8 @@ export interface ProtocolRequest {
   readonly forwarding: HeaderList;
   /** Absent: no body. */
   readonly body?: Body | undefined;
+  /** Takes interim answers that come before the answer. Absent: the client is told of none. */
+  readonly interim?: InterimListener | undefined;
   /** True: a peer asks and wants only what is kept here. */
   readonly onlyIfCached: boolean;
   /** Absent: no other node asks. */
