@@ -1,4 +1,5 @@
 import { eventually } from '../../criteria/eventually.ts';
+import { expectSound } from '../../support/auditor.ts';
 import { Balancer } from '../../support/balancer.ts';
 import type { HttpClient } from '../../support/http-client.ts';
 import { OracleOrigin } from '../../support/oracle-origin.ts';
@@ -79,6 +80,8 @@ async function rollingRestart(run: SoakRun): ReturnType<SoakRow['run']> {
   return await alsoTry(result, run, async () => {
     const after = await hitRatio(site, keys);
     if (after < SHARE * before) throw new Error(`hit ratio ${after}, before ${before}`);
+    await Promise.all(cluster.nodes.map(async (node) => await node.kill9()));
+    for (const { dataDir } of cluster.nodes) await expectSound({ dataDir, leftovers: true });
   });
 }
 
