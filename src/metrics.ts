@@ -45,6 +45,7 @@ export type CounterName =
   | 'commit_retries_total'
   | 'changes_dropped_total'
   | 'purges_total'
+  | 'tags_dropped_total'
   | 'recovered_total'
   | 'store_failures_total'
   | 'evicted_total'
@@ -116,6 +117,7 @@ export const COUNTERS: Readonly<Record<CounterName, string>> = {
   commit_retries_total: 'manifest transactions tried again, by reason',
   changes_dropped_total: 'changes dropped because the commit queue was full',
   purges_total: 'purges done, by kind',
+  tags_dropped_total: 'tags of answers that were beyond the limits',
   recovered_total: 'leftovers of a dead process removed, by kind',
   evicted_total: 'bodies removed so that a storage stays within its quota, by storage',
   quota_refused_total: 'bodies that a quota had no room for, by reason',

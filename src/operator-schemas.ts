@@ -1,5 +1,11 @@
 import { z } from 'zod';
-import type { JournalPage, PurgeResult } from './manifest/manifest.ts';
+import { MAX_TAG_LENGTH } from './manifest/entry-tags.ts';
+import {
+  type JournalPage,
+  PURGE_KINDS,
+  type PurgeKind,
+  type PurgeResult,
+} from './manifest/manifest.ts';
 
 /** What `ls` takes. */
 export const lsInput: z.ZodType<{
@@ -76,19 +82,23 @@ export const journalPage: z.ZodType<JournalPage> = z.object({
 
 /** What `purge` takes. */
 export const purgeInput: z.ZodType<{
-  readonly kind: 'key' | 'prefix' | 'rule' | 'all';
+  readonly kind: PurgeKind;
   readonly value: string;
   readonly namespace?: string | undefined;
   readonly soft: boolean;
 }> = z
   .strictObject({
-    kind: z.enum(['key', 'prefix', 'rule', 'all']),
+    kind: z.enum(PURGE_KINDS),
     value: z.string().default(''),
     namespace: z.string().optional(),
     soft: z.boolean().default(false),
   })
+  .refine(({ kind, value }) => kind !== 'tag' || value.length <= MAX_TAG_LENGTH, {
+    message: `a tag has at most ${MAX_TAG_LENGTH} characters`,
+    path: ['value'],
+  })
   .refine(({ kind, value }) => kind === 'all' || value !== '', {
-    message: 'expected a value for a purge by key, prefix or rule',
+    message: 'expected a value for a purge by key, prefix, rule or tag',
     path: ['value'],
   });
 

@@ -1,10 +1,10 @@
 import type { Rule } from './config/config.ts';
-import type { Manifest } from './manifest/manifest.ts';
+import type { Manifest, RuleTag } from './manifest/manifest.ts';
 import type { Pins } from './storage/eviction.ts';
 
 /**
- * Bodies that rows of rules with `pin: true` name, as the manifest and the configuration say now: a rule that gets or loses `pin`
- * gives or takes it for all that it kept before.
+ * Bodies that rows of rules with `pin: true` name, or rows with a tag that their rule pins, as the manifest and the configuration
+ * say now: a rule that gets or loses `pin` gives or takes it for all that it kept before.
  */
 export function pinnedBodies(
   manifest: Pick<Manifest, 'isReferenced'>,
@@ -12,10 +12,14 @@ export function pinnedBodies(
 ): Pins {
   return {
     pinnedAmong: async (digests) => {
-      const names = new Set(config.rules.flatMap(({ name, pin }) => (pin ? [name] : [])));
-      if (names.size === 0) return new Set();
+      const { rules } = config;
+      const names = new Set(rules.flatMap(({ name, pin }) => (pin === true ? [name] : [])));
+      const tags = rules.flatMap(({ name, pin }) =>
+        typeof pin === 'object' ? pin.tags.map((tag): RuleTag => [name, tag]) : [],
+      );
+      if (names.size === 0 && tags.length === 0) return new Set();
       const asked = digests.map(async (digest) =>
-        (await manifest.isReferenced(digest, names).catch(() => true)) ? [digest] : [],
+        (await manifest.isReferenced(digest, names, tags).catch(() => true)) ? [digest] : [],
       );
       return new Set((await Promise.all(asked)).flat());
     },

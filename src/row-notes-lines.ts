@@ -1,6 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { PUT_COLUMNS, type SqlValue } from './manifest/entry-row.ts';
+import { PURGE_KINDS } from './manifest/manifest.ts';
 import type { RowNote } from './manifest/manifest-rows.ts';
 
 /** The first line of each segment: what it is of and how far it goes. */
@@ -70,7 +71,7 @@ const segmentLine: z.ZodType<SegmentLine> = z.discriminatedUnion('op', [
     op: z.literal('purge'),
     namespace: z.string(),
     jid,
-    kind: z.enum(['key', 'prefix', 'rule', 'all']),
+    kind: z.enum(PURGE_KINDS),
     value: z.string(),
     soft: z.boolean(),
     at: z.int(),

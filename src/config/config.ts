@@ -48,8 +48,8 @@ export interface Rule {
   readonly freshness: 'strict' | 'rfc';
   /** True: peers may not ask for what this rule serves. */
   readonly private: boolean;
-  /** True: a storage within a quota never evicts what this rule keeps. */
-  readonly pin: boolean;
+  /** True: a storage within a quota never evicts what this rule keeps; `tags`: only what has one of them. */
+  readonly pin: boolean | { readonly tags: readonly string[] };
   /** True: the origin sees the host that the client asked for. */
   readonly preserveHost: boolean;
   /** True: a client's `Cache-Control: no-cache` and the like have their RFC 9111 effect. */
@@ -58,6 +58,8 @@ export interface Rule {
   readonly cookies: 'bypass' | 'ignore';
   /** A range of what is not kept: `forward` asks for it alone and keeps it as a part, `whole` fetches the whole once for all ranges. */
   readonly ranges: 'forward' | 'whole';
+  /** Whether clients see Surrogate-Key and Cache-Tag; peers do in any case. */
+  readonly tags: 'forward' | 'strip';
 }
 
 /**

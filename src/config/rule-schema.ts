@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { ComponentType } from '../component.ts';
+import { MAX_TAG_LENGTH } from '../manifest/entry-tags.ts';
 import { FILL_MODES, NETWORK_MODES } from '../protocol/fill-modes.ts';
 import { duration, httpUrl } from '../values.ts';
 import type { ComponentTypes, OpenSchema } from './component-schema.ts';
@@ -36,12 +37,18 @@ function commonRule(): z.ZodObject {
     freshness: z.enum(['strict', 'rfc']).default('strict'),
     fallthrough: z.literal('any').optional(),
     private: z.boolean().default(false),
-    pin: z.boolean().default(false),
+    pin: pinSchema().default(false),
     preserveHost: z.boolean().default(false),
     honorClientReload: z.boolean().default(true),
     cookies: z.enum(['bypass', 'ignore']).default('bypass'),
+    tags: z.enum(['forward', 'strip']).default('forward'),
     ranges: z.enum(['forward', 'whole']).default('forward'),
   });
+}
+
+function pinSchema(): z.ZodType<Rule['pin']> {
+  const tag = z.string().min(1).max(MAX_TAG_LENGTH);
+  return z.union([z.boolean(), z.strictObject({ tags: z.array(tag).min(1) })]);
 }
 
 function validatorSchema(): z.ZodType<Rule['validator']> {

@@ -47,10 +47,10 @@ export interface FetchOptions extends CallOptions {
   /** What the answer is kept under, the same text on every node: decides which of them fetches it for all. Absent: this one does. */
   readonly key?: string | undefined;
   /**
-   * Time of the monotonic clock: what a node that stands before the origin asked for earlier may have been purged since, and is
-   * of no use. Absent: any age will do.
+   * Time of the monotonic clock, by the fields of an answer: what a node that stands before the origin asked for earlier may have
+   * been purged since, and is of no use. Absent, or absent result: any age will do.
    */
-  readonly notBefore?: number | undefined;
+  readonly notBefore?: ((answer: HeaderList) => number | undefined) | undefined;
   /** Called, perhaps more than once, when it is sure that some place works on the answer, long before its head is there. */
   readonly begun?: (() => void) | undefined;
   /** Called with each interim answer of an origin as it comes. Absent: nobody wants them. */

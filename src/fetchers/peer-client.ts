@@ -269,9 +269,10 @@ export class PeerClient implements AsyncDisposable {
 
   // One that is the last of its chain stands for the origin: there is nothing newer to be had.
   #isTooOld(headers: HeaderList, { notBefore }: PeerCall): boolean {
-    if (notBefore === undefined) return false;
+    const time = notBefore?.(headers);
+    if (time === undefined) return false;
     const since = Number(headers.get(PEER_FIELDS.since) ?? Number.NaN);
-    return !(this.#options.clock.monotonic() - since >= notBefore);
+    return !(this.#options.clock.monotonic() - since >= time);
   }
 
   #refusedToken(): ProxyError {

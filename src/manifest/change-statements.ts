@@ -1,15 +1,19 @@
 import type { Statement } from 'better-sqlite3';
 import type { Jid } from './entry.ts';
-import { AT, endOfPrefix, PUT_COLUMNS, ROW_COLUMNS, rowSum, type SqlValue } from './entry-row.ts';
-import type { Purge } from './manifest.ts';
+import { AT, PUT_COLUMNS, ROW_COLUMNS, rowSum, type SqlValue } from './entry-row.ts';
+import { tagsOfRow } from './entry-tags.ts';
 import type { ManifestDatabase, NamespaceState } from './manifest-database.ts';
 import { begunPurge, type PurgeProgress } from './purge-progress.ts';
+import { rowsToPurge } from './purge-rows.ts';
 import { VariantLimit } from './variant-limit.ts';
 import type { ChangeResponse, DeleteRequest, PurgeRequest, PutRequest } from './writer-protocol.ts';
 
 const KEY_AT = AT.key;
 const VARIANT_AT = AT.variant;
 const H1_AT = PUT_COLUMNS.indexOf('h1');
+const KEY_IN_PUT = PUT_COLUMNS.indexOf('key');
+const RULE_IN_PUT = PUT_COLUMNS.indexOf('rule');
+const HEADERS_IN_PUT = PUT_COLUMNS.indexOf('response_headers');
 const SUMMED = ROW_COLUMNS.length - 1;
 const TOMBSTONE_HEADERS = '[]';
 
@@ -49,6 +53,7 @@ export class ChangeStatements {
       .prepare(
         `SELECT 1 FROM purges WHERE nsid = @nsid AND jid > @baseJid AND (
            kind = 'all' OR (kind = 'key' AND value = @key) OR (kind = 'rule' AND value = @rule)
+           OR (kind = 'tag' AND value IN (SELECT value FROM json_each(@tags)))
            OR (kind = 'prefix' AND substr(@key, 1, length(value)) = value)) LIMIT 1`,
       )
       .pluck();
@@ -60,14 +65,14 @@ export class ChangeStatements {
   put(request: PutRequest): ChangeResponse {
     const { values, changeId, baseJid, actor, at } = request;
     const namespace = this.#database.namespace(request.namespace);
-    const [key, variant, rule] = values as [string, string, string];
+    const [key, variant] = values as [string, string];
     const before = this.#entry.get(namespace.nsid, key, variant) as
       | [number, string, number, number, string | null]
       | undefined;
     const applied = this.#seen.get(changeId) as Jid | undefined;
     let firstSeenAt = before?.[0] ?? at;
     if (applied !== undefined) return { outcome: 'committed', jid: applied, firstSeenAt };
-    if (this.#isPurged(namespace, baseJid, key, rule)) return { outcome: 'purged' };
+    if (this.#isPurged(namespace, baseJid, values)) return { outcome: 'purged' };
     const jid = namespace.nextJid++;
     const digest = values[PUT_COLUMNS.indexOf('digest')] as string;
     const size = values[PUT_COLUMNS.indexOf('size')] as number;
@@ -128,7 +133,10 @@ export class ChangeStatements {
     while (left.length > 0 && budget > 0) {
       const name = left[0] as string;
       const namespace = this.#database.namespace(name);
-      const found = this.#matching(namespace.nsid, jids[name] ?? 0, request.purge, after, budget);
+      const found = rowsToPurge(this.#database.database, {
+        ...{ nsid: namespace.nsid, before: jids[name] ?? 0, purge: request.purge, after },
+        limit: budget,
+      });
       for (const row of found) this.#purgeRow(namespace, row, jids[name] ?? 0, request);
       entries += found.length;
       last = { ...last, [name]: namespace.nextJid - 1 };
@@ -174,42 +182,6 @@ export class ChangeStatements {
       );
     }
     return { entries: 0, jids, last: jids, left: names, after: ['', ''] };
-  }
-
-  #matching(
-    nsid: number,
-    before: Jid,
-    purge: Purge,
-    after: PurgeProgress['after'],
-    limit: number,
-  ): SqlValue[][] {
-    const { kind, value } = purge;
-    const conditions = ['nsid = ?', '(key, variant) > (?, ?)', 'deleted = 0', 'jid < ?'];
-    const values: SqlValue[] = [nsid, ...after, before];
-    const where = (condition: string, operand: SqlValue): void => {
-      conditions.push(condition);
-      values.push(operand);
-    };
-    if (kind === 'key') where('key = ?', value);
-    if (kind === 'rule') where('rule = ?', value);
-    // A key may be '': the first page then begins before it.
-    const isFirst = after[0] === '' && after[1] === '';
-    if (kind === 'prefix') {
-      // Given both, SQLite begins at the prefix and steps over all that was taken before.
-      if (isFirst) where('key >= ?', value);
-      const end = endOfPrefix(value);
-      if (end !== undefined) where('key < ?', end);
-    }
-    if (isFirst) {
-      conditions.splice(1, 1);
-      values.splice(1, 2);
-    }
-    return this.#database.database
-      .prepare(
-        `SELECT ${ROW_COLUMNS.join(', ')} FROM entries WHERE ${conditions.join(' AND ')} ORDER BY key, variant LIMIT ?`,
-      )
-      .raw()
-      .all(...values, limit) as SqlValue[][];
   }
 
   #purgeRow(
@@ -279,10 +251,16 @@ export class ChangeStatements {
     );
   }
 
-  #isPurged(namespace: NamespaceState, baseJid: Jid, key: string, rule: string): boolean {
-    if (baseJid < namespace.purgeFloor) return true;
-    if (baseJid >= namespace.lastPurgeJid) return false;
-    return this.#purgedSince.get({ nsid: namespace.nsid, key, rule, baseJid }) !== undefined;
+  #isPurged(
+    { nsid, purgeFloor, lastPurgeJid }: NamespaceState,
+    baseJid: Jid,
+    values: readonly SqlValue[],
+  ): boolean {
+    if (baseJid < purgeFloor) return true;
+    if (baseJid >= lastPurgeJid) return false;
+    const [key, rule] = [values[KEY_IN_PUT], values[RULE_IN_PUT]];
+    const tags = JSON.stringify([...tagsOfRow(values[HEADERS_IN_PUT] as string)]);
+    return this.#purgedSince.get({ nsid, key, rule, tags, baseJid }) !== undefined;
   }
 
   #write(values: readonly SqlValue[]): void {

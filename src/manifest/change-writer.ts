@@ -41,8 +41,7 @@ export class ChangeWriter {
     const { namespace, key } = entry;
     const { clock, metrics } = this.#options;
     this.#options.listeners.know(namespace);
-    if (this.#options.memory.purges.refuses(namespace, key, entry.rule, baseJid))
-      return { outcome: 'purged' };
+    if (this.#options.memory.purges.refuses(entry, baseJid)) return { outcome: 'purged' };
     const bytes = entryBytes(entry);
     if (!this.#options.writer.hasRoom(bytes)) {
       metrics.count('changes_dropped_total');

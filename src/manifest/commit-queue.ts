@@ -1,6 +1,9 @@
 import { ProxyError } from '../errors.ts';
+import { PUT_COLUMNS } from './entry-row.ts';
+import { tagsOfRow } from './entry-tags.ts';
 import type { Purge } from './manifest.ts';
 import type { PurgeProgress } from './purge-progress.ts';
+import { takes } from './purge-takes.ts';
 import type {
   ChangeRequest,
   ChangeResponse,
@@ -173,14 +176,9 @@ export function isChange(waiting: Waiting): waiting is WaitingChange {
   return waiting.request.op !== 'purge';
 }
 
-/** Whether a purge takes what lies under this key, stored by this rule. */
-export function takes(purge: Purge, namespace: string, key: string, rule: string): boolean {
-  if (purge.namespace !== undefined && purge.namespace !== namespace) return false;
-  if (purge.kind === 'key') return key === purge.value;
-  if (purge.kind === 'prefix') return key.startsWith(purge.value);
-  return purge.kind === 'all' || rule === purge.value;
-}
-
 function takesPut(purge: Purge, { namespace, values }: PutRequest): boolean {
-  return takes(purge, namespace, values[0] as string, values[2] as string);
+  const text = (column: (typeof PUT_COLUMNS)[number]): string =>
+    values[PUT_COLUMNS.indexOf(column)] as string;
+  const tags = purge.kind === 'tag' ? tagsOfRow(text('response_headers')) : undefined;
+  return takes(purge, { namespace, key: text('key'), rule: text('rule'), tags });
 }

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { HeaderList } from '../headers.ts';
 import type { Entry } from './entry.ts';
+import { readTags } from './entry-tags.ts';
 
 /** All that is known of one key: every variant, newest first. */
 interface Slot {
@@ -13,6 +14,7 @@ interface Slot {
 const SLOT_BYTES = 300;
 const ENTRY_BYTES = 700;
 const LINE_BYTES = 90;
+const TAG_BYTES = 150;
 
 /** Entries in memory by key, bounded by an estimate of their bytes; the ones unused longest go first. */
 export class EntryIndex {
@@ -20,12 +22,17 @@ export class EntryIndex {
   /** Entries that are nowhere but here. */
   readonly #held = new WeakSet<Entry>();
   readonly #heldDigests = new Map<string, number>();
+  /** Names of slots by tag of their entries. */
+  readonly #byTag = new Map<string, Set<string>>();
 
   constructor(maxBytes: number) {
     this.#slots = new LRUCache<string, Slot>({
       maxSize: maxBytes,
       sizeCalculation: sizeOf,
-      dispose: (slot) => this.#countHeld(slot, -1),
+      dispose: (slot) => {
+        this.#countHeld(slot, -1);
+        this.#untag(slot);
+      },
     });
   }
 
@@ -51,6 +58,7 @@ export class EntryIndex {
     this.#slots.set(name, slot);
     // Too large to be kept at all: the cache drops it without telling.
     if (!this.#slots.has(name)) this.#countHeld(slot, -1);
+    else this.#tag(name, entries);
   }
 
   delete(namespace: string, key: string): void {
@@ -80,6 +88,31 @@ export class EntryIndex {
     return [...this.#slots.values()];
   }
 
+  /** What is known of keys of which an entry has the tag; the index may be changed meanwhile. */
+  tagged(tag: string): Slot[] {
+    return [...(this.#byTag.get(tag) ?? [])].flatMap((name) => this.#slots.peek(name) ?? []);
+  }
+
+  #tag(name: string, entries: readonly Entry[]): void {
+    for (const { headers } of entries) {
+      for (const tag of readTags(headers).tags) {
+        const names = this.#byTag.get(tag);
+        if (names) names.add(name);
+        else this.#byTag.set(tag, new Set([name]));
+      }
+    }
+  }
+
+  #untag({ namespace, key, entries }: Slot): void {
+    for (const { headers } of entries) {
+      for (const tag of readTags(headers).tags) {
+        const names = this.#byTag.get(tag);
+        names?.delete(slotName(namespace, key));
+        if (names?.size === 0) this.#byTag.delete(tag);
+      }
+    }
+  }
+
   #countHeld({ entries }: Slot, by: 1 | -1): void {
     for (const entry of entries) {
       if (!this.#held.has(entry)) continue;
@@ -102,7 +135,8 @@ export function entryBytes(entry: Entry | Omit<Entry, 'jid' | 'firstSeenAt' | 's
     entry.key.length +
     entry.url.length +
     linesBytes(entry.headers) +
-    linesBytes(entry.requestHeaders)
+    linesBytes(entry.requestHeaders) +
+    TAG_BYTES * readTags(entry.headers).tags.size
   );
 }
 

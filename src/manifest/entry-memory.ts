@@ -1,4 +1,3 @@
-import { takes } from './commit-queue.ts';
 import type { Entry, Jid, NewEntry } from './entry.ts';
 import { EntryIndex } from './entry-index.ts';
 import { pendingEntry } from './entry-row.ts';
@@ -10,6 +9,7 @@ import {
   withoutVariant,
 } from './pending-changes.ts';
 import { PurgeMemory } from './purge-memory.ts';
+import { takesEntry } from './purge-takes.ts';
 import { withVariant } from './variant-limit.ts';
 
 /** What this process knows beside the database: the index, what is pending, and which purges are under way. */
@@ -26,7 +26,7 @@ export class EntryMemory {
   overlay(namespace: string, key: string, stored: readonly Entry[], now: number): readonly Entry[] {
     const visible: Entry[] = [];
     for (const entry of stored) {
-      const effect = this.purges.effect(namespace, key, entry.rule);
+      const effect = this.purges.effect(entry);
       if (effect !== 'gone') visible.push(effect === 'stale' ? stale(entry, now) : entry);
     }
     return this.pending.applyTo(namespace, key, visible);
@@ -101,7 +101,7 @@ export class EntryMemory {
   beginPurge(purge: Purge, now: number): void {
     this.purges.begin(purge);
     for (const put of this.pending.puts()) {
-      if (!takes(purge, put.entry.namespace, put.entry.key, put.entry.rule)) continue;
+      if (!takesEntry(purge, put.entry)) continue;
       if (purge.soft) put.entry = stale(put.entry, now);
       else put.purged = true;
     }
@@ -118,8 +118,7 @@ export class EntryMemory {
   purged(purge: Purge & { readonly namespace: string }, jid: Jid): void {
     this.purges.note(purge.namespace, purge, jid);
     for (const put of this.pending.puts()) {
-      const { namespace, key, rule } = put.entry;
-      if (put.baseJid < jid && takes(purge, namespace, key, rule)) put.purged = true;
+      if (put.baseJid < jid && takesEntry(purge, put.entry)) put.purged = true;
     }
     this.#forget(purge);
   }
@@ -129,9 +128,9 @@ export class EntryMemory {
       this.index.delete(purge.namespace, purge.value);
       return;
     }
-    for (const { namespace, key, entries } of this.index.slots()) {
-      if (entries.some((entry) => takes(purge, namespace, key, entry.rule)))
-        this.index.delete(namespace, key);
+    const slots = purge.kind === 'tag' ? this.index.tagged(purge.value) : this.index.slots();
+    for (const { namespace, key, entries } of slots) {
+      if (entries.some((entry) => takesEntry(purge, entry))) this.index.delete(namespace, key);
     }
   }
 

@@ -1,5 +1,6 @@
 import { openDatabase, type SqliteDatabase } from '../sqlite/open-database.ts';
 import { endOfPrefix, PUT_COLUMNS, type SqlValue } from './entry-row.ts';
+import { tagsOfRow } from './entry-tags.ts';
 import type { RowNote } from './manifest-rows.ts';
 
 /** A body that gathered rows name. */
@@ -33,6 +34,7 @@ const KEY_AT = PUT_COLUMNS.indexOf('key');
 const VARIANT_AT = PUT_COLUMNS.indexOf('variant');
 const RULE_AT = PUT_COLUMNS.indexOf('rule');
 const DIGEST_AT = PUT_COLUMNS.indexOf('digest');
+const HEADERS_AT = PUT_COLUMNS.indexOf('response_headers');
 const SIZE_AT = PUT_COLUMNS.indexOf('size');
 const H1_AT = PUT_COLUMNS.indexOf('h1');
 
@@ -48,6 +50,7 @@ export class GatheredRows implements Disposable {
   /** `path`: where nothing lies yet. */
   constructor(path: string) {
     this.#database = openDatabase(path);
+    this.#database.function('has_tag', { deterministic: true }, hasTag);
     // Nothing of it outlives the process.
     this.#database.pragma('synchronous = OFF');
     this.#database.exec(`
@@ -197,12 +200,18 @@ export class GatheredRows implements Disposable {
   }
 }
 
+function hasTag(data: string, tag: string): number {
+  const values = JSON.parse(data) as SqlValue[];
+  return tagsOfRow(values[HEADERS_AT] as string).has(tag) ? 1 : 0;
+}
+
 function conditionOf(
   kind: string,
   value: string,
 ): { readonly sql: string; readonly values: readonly string[] } {
   if (kind === 'key') return { sql: 'key = ?', values: [value] };
   if (kind === 'rule') return { sql: 'rule = ?', values: [value] };
+  if (kind === 'tag') return { sql: 'has_tag(data, ?)', values: [value] };
   if (kind !== 'prefix') return { sql: '1', values: [] };
   const end = endOfPrefix(value);
   return end === undefined

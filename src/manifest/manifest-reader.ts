@@ -2,7 +2,7 @@ import type { Statement } from 'better-sqlite3';
 import { openDatabase, type SqliteDatabase } from '../sqlite/open-database.ts';
 import type { Entry, EntryPolicy, Jid } from './entry.ts';
 import { AT, isIntact, ROW_COLUMNS, type SqlValue, toEntry } from './entry-row.ts';
-import type { JournalRow, PurgeKind } from './manifest.ts';
+import type { JournalRow, PurgeKind, RuleTag } from './manifest.ts';
 import {
   type KeyPosition,
   type RowPage,
@@ -169,11 +169,18 @@ export class ManifestReader {
       .all(namespace.nsid, since) as { jid: Jid; kind: PurgeKind; value: string }[];
   }
 
-  names(digest: string, rules?: ReadonlySet<string>): boolean {
-    const ofRule = rules && 'AND rule IN (SELECT value FROM json_each(?))';
+  /** As `Manifest.isReferenced`, of rows alone. */
+  names(digest: string, rules?: ReadonlySet<string>, tags: readonly RuleTag[] = []): boolean {
+    const which = rules && [JSON.stringify([...rules])];
+    const ofRule = 'rule IN (SELECT value FROM json_each(?))';
+    if (tags.length > 0) which?.push(JSON.stringify(tags));
+    const tagged = `EXISTS (
+      SELECT 1 FROM json_each(?) AS pin JOIN entry_tags t ON t.nsid = e.nsid AND t.tag = pin.value ->> 1
+      WHERE pin.value ->> 0 = e.rule AND t.key = e.key AND t.variant = e.variant)`;
+    const where = which && `AND (${tags.length > 0 ? `${ofRule} OR ${tagged}` : ofRule})`;
     const found = this.#database
-      .prepare(`SELECT 1 FROM entries WHERE digest = ? AND deleted = 0 ${ofRule ?? ''} LIMIT 1`)
-      .get(digest, ...(rules ? [JSON.stringify([...rules])] : []));
+      .prepare(`SELECT 1 FROM entries e WHERE digest = ? AND deleted = 0 ${where ?? ''} LIMIT 1`)
+      .get(digest, ...(which ?? []));
     return found !== undefined;
   }
 

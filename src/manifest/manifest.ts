@@ -32,12 +32,15 @@ export type CommitResult =
   | { readonly outcome: 'purged' }
   | { readonly outcome: 'dropped' };
 
-/** Which entries a purge takes. `prefix` is compared with the key from its first character. */
-export type PurgeKind = 'key' | 'prefix' | 'rule' | 'all';
+/** Which entries a purge takes. `prefix` is compared with the key from its first character, `tag` as `readTags` gives it. */
+export type PurgeKind = 'key' | 'prefix' | 'rule' | 'tag' | 'all';
+
+/** Every kind of purge. */
+export const PURGE_KINDS: readonly PurgeKind[] = ['key', 'prefix', 'rule', 'tag', 'all'];
 
 export interface Purge {
   readonly kind: PurgeKind;
-  /** Key, prefix or rule name; '' for `all`. */
+  /** Key, prefix, rule name or tag; '' for `all`. */
   readonly value: string;
   /** Absent: every namespace. */
   readonly namespace?: string | undefined;
@@ -130,6 +133,9 @@ export interface ManifestHealth {
   readonly pending: number;
 }
 
+/** Entries of a rule that have a tag. */
+export type RuleTag = readonly [rule: string, tag: string];
+
 /** Told of every key whose entries changed, by whomever; `key` absent: anything in the namespace may have. */
 export type ChangeListener = (namespace: string, key: string | undefined) => void;
 
@@ -173,10 +179,14 @@ export interface Manifest extends AsyncDisposable {
   /** Changes after `since` (`epoch:jid`, or '' from the start). Throws `gone` when older than what is kept or of another epoch. */
   journal(namespace: string, since: string, limit: number): Promise<JournalPage>;
   /**
-   * Whether a body is named by any row, or by one of these rules; what is pending, expected or only in memory counts, of
-   * whatever rule. For cleaning up.
+   * Whether a body is named by any row, or by one of these rules, or by one of a rule that has its tag; what is pending,
+   * expected or only in memory counts, of whatever rule. For cleaning up.
    */
-  isReferenced(digest: string, rules?: ReadonlySet<string>): Promise<boolean>;
+  isReferenced(
+    digest: string,
+    rules?: ReadonlySet<string>,
+    tags?: readonly RuleTag[],
+  ): Promise<boolean>;
   /** Says that a row naming this body may be handed in soon. Gives the function that ends it. */
   expect(digest: string): () => void;
   /** Called after each change, from whatever process. Gives the function that ends it. */

@@ -1,4 +1,5 @@
 import type { SqlValue } from './entry-row.ts';
+import type { PurgeKind } from './manifest.ts';
 import type { ChangeRequest, ChangeResponse, PurgeResponse } from './writer-protocol.ts';
 
 /** Below this path of the peer listener lies what nodes ask of each other's manifests. */
@@ -151,7 +152,7 @@ export interface PurgeShipped {
   readonly node: string;
   readonly changeId: string;
   readonly purge: {
-    readonly kind: 'key' | 'prefix' | 'rule' | 'all';
+    readonly kind: PurgeKind;
     readonly value: string;
     readonly namespace?: string | undefined;
     readonly soft: boolean;

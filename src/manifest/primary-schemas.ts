@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { PURGE_KINDS } from './manifest.ts';
 import type {
   BatchAnswer,
   BatchRequest,
@@ -154,7 +155,7 @@ export const purgeShipped: z.ZodType<PurgeShipped> = z.object({
   node: name,
   changeId: name,
   purge: z.object({
-    kind: z.enum(['key', 'prefix', 'rule', 'all']),
+    kind: z.enum(PURGE_KINDS),
     value: text,
     namespace: name.optional(),
     soft: z.boolean(),

@@ -143,6 +143,11 @@ export class ReplicaStatements {
     let where = '';
     if (kind === 'key' || kind === 'rule') where = `AND ${kind} = ?`;
     if (kind === 'prefix') where = 'AND key >= ?';
+    if (kind === 'tag') {
+      where =
+        'AND (key, variant) IN (SELECT key, variant FROM entry_tags WHERE nsid = ? AND tag = ?)';
+      operands.push(nsid);
+    }
     if (where !== '') operands.push(value);
     const end = kind === 'prefix' ? endOfPrefix(value) : undefined;
     if (end !== undefined) {

@@ -1,4 +1,5 @@
 import { type Migration, UPDATED_AT, updatedAtTrigger } from '../sqlite/migrations.ts';
+import { TAG_TABLES } from './tag-schema.ts';
 
 /** Name of the shared manifest's schema. */
 export const MANIFEST_SCHEMA = 'manifest';
@@ -69,6 +70,11 @@ export const MANIFEST_MIGRATIONS: readonly Migration[] = [
       CREATE TABLE followers (node TEXT PRIMARY KEY, url TEXT NOT NULL, seen_at INTEGER NOT NULL, ${UPDATED_AT});
       ${updatedAtTrigger('terms')}
       ${updatedAtTrigger('followers')}`,
+  },
+  {
+    version: 4,
+    compatible: true,
+    sql: TAG_TABLES,
   },
 ];
 

@@ -29,7 +29,7 @@ import type {
 } from './manifest.ts';
 import { assertWritable } from './manifest-database.ts';
 import { journalPage, listEntries, seenEntries } from './manifest-pages.ts';
-import type { ReadEntries } from './manifest-reader.ts';
+import type { ManifestReader, ReadEntries } from './manifest-reader.ts';
 import { PrimaryPlace } from './primary-place.ts';
 import type { PrimaryService } from './primary-service.ts';
 import { ReaderAccess } from './reader-access.ts';
@@ -161,7 +161,7 @@ export class SqliteManifest implements Manifest {
   }
 
   hold(entry: NewEntry, baseJid?: Jid): void {
-    if (this.#memory.purges.refuses(entry.namespace, entry.key, entry.rule, baseJid)) return;
+    if (this.#memory.purges.refuses(entry, baseJid)) return;
     this.#memory.hold(
       entry,
       this.#reads.lookup(entry.namespace, entry.key),
@@ -196,10 +196,10 @@ export class SqliteManifest implements Manifest {
     return journalPage(this.#reader, namespace, since, limit);
   }
 
-  async isReferenced(digest: string, rules?: ReadonlySet<string>): Promise<boolean> {
+  async isReferenced(...[digest, ...which]: Parameters<ManifestReader['names']>): Promise<boolean> {
     if (this.#memory.pending.names(digest) || this.#memory.index.holdsDigest(digest)) return true;
     // Who cannot read must not say that a body may go.
-    return this.#reader.read((reader) => reader.names(digest, rules)) ?? true;
+    return this.#reader.read((reader) => reader.names(digest, ...which)) ?? true;
   }
 
   expect(digest: string): () => void {

@@ -4,6 +4,7 @@ import { messageOf, ProxyError } from '../errors.ts';
 import type { Fetched } from '../fetchers/fetcher.ts';
 import type { Logger } from '../log.ts';
 import type { Entry, EntryDraft } from '../manifest/entry.ts';
+import { readTags } from '../manifest/entry-tags.ts';
 import type { Change, Manifest } from '../manifest/manifest.ts';
 import type { Metrics } from '../metrics.ts';
 import { Fill } from '../stashers/fill.ts';
@@ -84,7 +85,7 @@ export class Filler {
         {
           key: ownedKey(resource, supply),
           begun: filling.begun,
-          notBefore: this.#purges.latest(resource.subject),
+          notBefore: this.#purges.of(resource.subject),
           interim: filling.behind === true ? undefined : supply.interim,
         },
       );
@@ -97,6 +98,9 @@ export class Filler {
     filling.begun();
     metrics.count('fills_total', fetched.source);
     const head = headOf(fetched, requestedAt, clock.now());
+    const { tags, dropped } = readTags(head.headers);
+    resource.subject.tags = tags;
+    if (dropped > 0) metrics.count('tags_dropped_total', '', dropped);
     if (fetched.miss) {
       end();
       fetched.body.destroy();

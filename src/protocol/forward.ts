@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import type { FetchOptions } from '../fetchers/fetcher.ts';
 import { unsharedResponse } from './answers.ts';
 import { headOf, type Supply } from './arrival.ts';
 import { fetchBan, redirectTo } from './instead-of-fetching.ts';
@@ -11,7 +12,7 @@ export interface Forwarding {
   /** What the answer would be kept under, were it whole. Absent: it goes past the cache. */
   readonly key?: string | undefined;
   /** As in `FetchOptions`. */
-  readonly notBefore?: number | undefined;
+  readonly notBefore?: FetchOptions['notBefore'];
   readonly clock: Clock;
 }
 

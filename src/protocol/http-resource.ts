@@ -2,6 +2,7 @@ import type { FetchRequest } from '../fetchers/fetcher.ts';
 import type { HeaderList } from '../headers.ts';
 import { endToEnd } from '../hop-by-hop.ts';
 import type { Entry, EntryDraft } from '../manifest/entry.ts';
+import { TAG_FIELDS } from '../manifest/entry-tags.ts';
 import type { FlightSubject } from '../stashers/fills.ts';
 import type { Supply } from './arrival.ts';
 import { type EntryUse, judgeEntry, mayServeStaleOnError, servedHeaders } from './entry-use.ts';
@@ -163,11 +164,17 @@ export class HttpResource implements Resource {
   }
 
   served(entry: Entry, now: number): HeaderList {
-    return servedHeaders(entry, now);
+    return this.#outgoing(servedHeaders(entry, now));
   }
 
   passed(head: Head): HeaderList {
-    return head.headers;
+    return this.#outgoing(head.headers);
+  }
+
+  // Other nodes keep what they get, and have to know its tags.
+  #outgoing(headers: HeaderList): HeaderList {
+    const strips = this.#settings.tags === 'strip' && this.#request.peer === undefined;
+    return strips ? headers.without(...TAG_FIELDS.keys()) : headers;
   }
 }
 

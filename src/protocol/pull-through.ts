@@ -160,7 +160,7 @@ export class PullThrough {
     key?: string | undefined,
   ): Promise<ProtocolResponse> {
     const { clock } = this.#options;
-    const notBefore = key === undefined ? undefined : this.#purges.latest(resource.subject);
+    const notBefore = key === undefined ? undefined : this.#purges.of(resource.subject);
     return await forward(resource, supply, { reason, key, clock, notBefore });
   }
 

@@ -1,3 +1,5 @@
+import type { HeaderList } from '../headers.ts';
+import { readTags } from '../manifest/entry-tags.ts';
 import type { FlightSubject } from '../stashers/fills.ts';
 
 /** Purges remembered; what is purged before the oldest of them is taken for purged with it, whatever it is. */
@@ -13,6 +15,11 @@ export class PurgeTimes {
   note(fits: (subject: FlightSubject) => boolean, at: number): void {
     this.#purges.push({ fits, at });
     if (this.#purges.length > MAX_PURGES) this.#floor = this.#purges.shift()?.at;
+  }
+
+  /** When an answer was last purged, by its fields. Absent: not that this process knows. */
+  of(subject: FlightSubject): (answer: HeaderList) => number | undefined {
+    return (answer) => this.latest({ ...subject, tags: readTags(answer).tags });
   }
 
   /** When it was last purged. Absent: not that this process knows. */

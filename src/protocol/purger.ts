@@ -1,7 +1,7 @@
 import type { CallOptions } from '../body.ts';
 import type { Manifest, Purge, PurgeResult } from '../manifest/manifest.ts';
+import { takes } from '../manifest/purge-takes.ts';
 import type { Metrics } from '../metrics.ts';
-import type { FlightSubject } from '../stashers/fills.ts';
 import type { PullThrough } from './pull-through.ts';
 
 /**
@@ -37,20 +37,5 @@ export class Purger {
     const result = await this.#manifest.purge(purge, options);
     this.#metrics.count('purges_total', purge.kind);
     return result;
-  }
-}
-
-/** Whether a purge takes what is kept under this. */
-export function takes(purge: Purge, { namespace, key, rule }: FlightSubject): boolean {
-  if (purge.namespace !== undefined && purge.namespace !== namespace) return false;
-  switch (purge.kind) {
-    case 'key':
-      return key === purge.value;
-    case 'prefix':
-      return key.startsWith(purge.value);
-    case 'rule':
-      return rule === purge.value;
-    case 'all':
-      return true;
   }
 }

@@ -14,6 +14,8 @@ const UNSHARED_MS = 60_000;
 /** Characters of names remembered, with what each costs beside them. */
 const MAX_UNSHARED = 4 * 1024 * 1024;
 const NAME_COST = 100;
+// A purge by tag takes what is kept, and this is not.
+const NO_TAGS: ReadonlySet<string> = new Set();
 
 /**
  * What came of late of asking upstream, in this process: which resources failed, and which cannot be shared, so that their
@@ -61,7 +63,7 @@ export class RecentOutcomes {
     const name = nameOf(resource, vary);
     const since = this.#unshared.get(name);
     if (since === undefined) return false;
-    const purged = this.#purges.latest(resource.subject);
+    const purged = this.#purges.latest({ ...resource.subject, tags: NO_TAGS });
     const isOver = this.#clock.monotonic() - since >= UNSHARED_MS;
     if (!isOver && (purged === undefined || purged < since)) return true;
     this.#unshared.delete(name);

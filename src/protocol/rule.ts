@@ -24,6 +24,8 @@ export interface RuleSettings {
   readonly cookies: 'bypass' | 'ignore';
   /** A range of what is not kept: `forward` asks for it alone and keeps it as a part, `whole` fetches the whole once for all ranges. */
   readonly ranges: 'forward' | 'whole';
+  /** Whether clients see Surrogate-Key and Cache-Tag; peers do in any case. */
+  readonly tags: 'forward' | 'strip';
   /** Tells the rule from a former one of its name, so that what runs for that one is not shared. Absent: there is none. */
   readonly edition?: string | undefined;
 }

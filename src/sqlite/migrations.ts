@@ -7,11 +7,14 @@ export interface Migration {
   readonly version: number;
   /** Statements, run in one transaction with the note that they ran. */
   readonly sql: string;
+  /** True: a program that knows only the version before goes on working with the file. Absent: it must refuse it. */
+  readonly compatible?: boolean | undefined;
 }
 
 /**
  * Brings the schema called `name` to its newest version, each step in a transaction of its own; several schemas may
- * share a file. Throws `conflict`, before anything is changed, when the file is newer than these migrations.
+ * share a file. Throws `conflict`, before anything is changed, when the file is newer than these migrations and not said to be
+ * of use to them.
  */
 export function migrate(
   database: SqliteDatabase,
@@ -20,14 +23,14 @@ export function migrate(
 ): void {
   const newest = migrations.at(-1)?.version ?? 0;
   const found = schemaVersion(database, name);
-  if (found > newest) {
+  if (found > newest && usableFrom(database, name, found) > newest) {
     throw new ProxyError(
       'conflict',
       'migrations.migrate',
       `${database.name}: schema ${name} has version ${found}, this caje knows ${newest}; use a newer caje or another data folder`,
     );
   }
-  if (found === newest) return;
+  if (found >= newest) return;
   for (const migration of migrations) {
     if (migration.version > found)
       database.transaction(() => apply(database, name, migration)).immediate();
@@ -47,16 +50,25 @@ export function schemaVersion(database: SqliteDatabase, name: string): number {
   return typeof row === 'number' ? row : 0;
 }
 
+/** Oldest version whose programs go on working with this one. The note is of one version: of any other, nothing is known. */
+function usableFrom(database: SqliteDatabase, name: string, version: number): number {
+  const noted = schemaVersion(database, `${name}@${version}`);
+  return noted === 0 ? version : noted;
+}
+
 function apply(database: SqliteDatabase, name: string, migration: Migration): void {
+  const { version, sql, compatible = false } = migration;
+  const before = schemaVersion(database, name);
   // Another process may have been first between the look and this transaction.
-  if (schemaVersion(database, name) >= migration.version) return;
+  if (before >= version) return;
   database.exec(VERSIONS_TABLE);
-  database.exec(migration.sql);
-  database
-    .prepare(
-      'INSERT INTO schema_versions (name, version) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET version = excluded.version',
-    )
-    .run(name, migration.version);
+  const from = usableFrom(database, name, before);
+  database.exec(sql);
+  const note = database.prepare(
+    'INSERT INTO schema_versions (name, version) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET version = excluded.version',
+  );
+  note.run(name, version);
+  if (compatible && from > 0) note.run(`${name}@${version}`, from);
 }
 
 const NOW_MS = `CAST(unixepoch('subsec') * 1000 AS INTEGER)`;

@@ -7,6 +7,8 @@ export interface FlightSubject {
   readonly rule: string;
   /** As the rule has it: another one of its name shares no fetch with it. Absent: there is no other. */
   readonly edition?: string | undefined;
+  /** Tags of the answer. Absent: its head has not come, so that it may have any. */
+  tags?: ReadonlySet<string> | undefined;
 }
 
 /** Whether somebody works on what was asked for: from then on it is worth waiting for. */

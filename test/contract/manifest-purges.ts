@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { HeaderList } from '../../src/headers.ts';
 import type { Entry } from '../../src/manifest/entry.ts';
 import type { CommitResult, Manifest, Purge } from '../../src/manifest/manifest.ts';
 import { put } from '../support/manifest-fixtures.ts';
@@ -46,6 +47,38 @@ export function purgeContract(make: () => Promise<Manifest>): void {
       expect(jids).to.deep.equal({ web: 12 });
       expect(await left()).to.deep.equal([]);
       for (const key of all) expect(await manifest.lookup('web', key)).to.deep.equal([]);
+    });
+
+    it('purges by tag, hard and soft, what is pending and what began before', async () => {
+      const tagged = (...tags: string[]) => ({
+        headers: new HeaderList([['Surrogate-Key', tags.join(' ')]]),
+      });
+      const byTag: Purge = { ...hard, kind: 'tag', value: 'x' };
+      await manifest.commit([put('a', 0, tagged('x', 'y')), put('b', 0, tagged('y')), put('c')]);
+      const base = manifest.position('web');
+      const pending = manifest.commit([put('d', base, tagged('x'))]);
+      const running = manifest.purge(byTag);
+      for (const key of ['a', 'd']) expect(await manifest.lookup('web', key)).to.deep.equal([]);
+      for (const key of ['b', 'c']) expect(await manifest.lookup('web', key)).to.have.length(1);
+      expect((await running).entries).to.equal(1);
+      expect(outcomes(await pending)).to.deep.equal(['purged']);
+      const late = [put('a', base, tagged('x')), put('e', base, tagged('y')), put('f', base)];
+      expect(outcomes(await manifest.commit(late))).to.deep.equal([
+        'purged',
+        'committed',
+        'committed',
+      ]);
+      manifest.hold(put('g', base, tagged('x')).entry, base);
+      expect(await manifest.lookup('web', 'g')).to.deep.equal([]);
+      manifest.hold(put('g', 0, tagged('y')).entry, manifest.position('web'));
+      const { entries } = await manifest.purge({ ...byTag, value: 'y', soft: true });
+      expect(entries).to.equal(2);
+      for (const key of ['b', 'e']) {
+        const [entry] = await manifest.lookup('web', key);
+        expect(entry?.freshUntil, key).to.be.at.most(Date.now());
+      }
+      expect(await manifest.lookup('web', 'g')).to.deep.equal([]);
+      expect((await manifest.purge({ ...byTag, value: 'X' })).entries).to.equal(0);
     });
 
     it('takes what is pending, 200 times, and never shows it again', async () => {

@@ -143,6 +143,7 @@ describe('criteria of the manifest', function () {
       // What only nodes that follow each other write.
       database.exec(`INSERT INTO terms (term, node, url, at) VALUES (1, 'n', '', 0)`);
       database.exec(`INSERT INTO followers (node, url, seen_at) VALUES ('n', '', 0)`);
+      database.exec(`INSERT INTO entry_tags (nsid, tag, key, variant) VALUES (1, 't', '', '')`);
       for (const table of tables) {
         const [column] = database.pragma(`table_info(${table})`) as { name: string }[];
         const stamps = database.prepare<[], number>(`SELECT updated_at FROM ${table}`).pluck();
@@ -155,7 +156,7 @@ describe('criteria of the manifest', function () {
           table,
         ).to.deep.equal([]);
       }
-      database.exec('DELETE FROM terms; DELETE FROM followers;');
+      database.exec('DELETE FROM terms; DELETE FROM followers; DELETE FROM entry_tags;');
     } finally {
       database.close();
     }

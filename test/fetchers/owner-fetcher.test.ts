@@ -214,8 +214,8 @@ describe('OwnerFetcher', () => {
     one.answer = gives('old', { 'Caje-Since': '60000' });
     const now = parts.clock.monotonic();
     const key = keyOf(one, 'self');
-    expect(await readText(await fetch(key, { notBefore: now }))).to.deep.equal([200, 'own']);
+    expect(await readText(await fetch(key, { notBefore: () => now }))).to.deep.equal([200, 'own']);
     one.answer = gives('new', { 'Caje-Since': '0' });
-    expect(await readText(await fetch(key, { notBefore: now }))).to.deep.equal([200, 'new']);
+    expect(await readText(await fetch(key, { notBefore: () => now }))).to.deep.equal([200, 'new']);
   });
 });

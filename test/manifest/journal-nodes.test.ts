@@ -1,5 +1,6 @@
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
+import { HeaderList } from '../../src/headers.ts';
 import { eventually } from '../criteria/eventually.ts';
 import { FaultProxy } from '../support/fault-proxy.ts';
 import {
@@ -12,6 +13,7 @@ import {
 import type { JournalNode } from '../support/journal-nodes.ts';
 import { put, remove } from '../support/manifest-fixtures.ts';
 
+const TAGS = 'SELECT key, tag FROM entry_tags ORDER BY key, tag';
 const ALL = { kind: 'all', value: '', soft: false, actor: 'test' } as const;
 
 describe('nodes that follow the journal of a primary', function () {
@@ -80,6 +82,30 @@ describe('nodes that follow the journal of a primary', function () {
         expect(await one.manifest.lookup('web', 'a')).to.deep.equal([]);
         expect(await one.manifest.lookup('web', 'b')).to.have.length(1);
       }
+    }
+  });
+
+  it('have a purge by tag in effect everywhere, on what began before it too', async () => {
+    const two = await cluster.start('n2', primary.url);
+    const tagged = { headers: new HeaderList([['Cache-Tag', 'x, y']]) };
+    const all = [primary, two];
+    for (const node of all) {
+      const base = primary.manifest.position('web');
+      await two.manifest.commit([put('a', base, tagged), put('b', base)]);
+      await untilEqual(primary, two);
+      expect(rowsOf(two, TAGS)).to.deep.equal([
+        { key: 'a', tag: 'x' },
+        { key: 'a', tag: 'y' },
+      ]);
+      const { entries } = await node.manifest.purge({ ...ALL, kind: 'tag', value: 'y' });
+      expect(entries).to.equal(1);
+      for (const one of all) {
+        expect(await one.manifest.lookup('web', 'a')).to.deep.equal([]);
+        expect(await one.manifest.lookup('web', 'b')).to.have.length(1);
+        const late = await one.manifest.commit([put('late', base, tagged)]);
+        expect(late).to.deep.equal([{ outcome: 'purged' }]);
+      }
+      expect(rowsOf(two, TAGS)).to.deep.equal([]);
     }
   });
 

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { HeaderList } from '../../src/headers.ts';
 import { GatheredRows } from '../../src/manifest/gathered-rows.ts';
 import type { RowNote } from '../../src/manifest/manifest-rows.ts';
 import { ManifestRows } from '../../src/manifest/manifest-rows.ts';
@@ -78,6 +79,33 @@ describe('a manifest made anew', () => {
     expect((await manifest.journal('web', '', 10)).rows.map(({ jid }) => jid)).to.deep.equal([
       1, 2, 3, 4,
     ]);
+  });
+
+  it('knows the tags again, and holds purges by tag', async () => {
+    await using folder = await tempFolder();
+    await using made = await tempFolder();
+    const path = join(made.path, 'manifest.db');
+    const tagged = (tags: string) => ({ headers: new HeaderList([['Surrogate-Key', tags]]) });
+    const kept = [put('a', 0, tagged('x')), put('b', 0, tagged('y z')), put('c', 0, tagged('z'))];
+    let before: RowNote[];
+    {
+      await using manifest = await openIn(folder.path);
+      await manifest.commit(kept);
+      before = notesIn(join(folder.path, 'manifest.db'));
+      await manifest.purge({ kind: 'tag', value: 'x', soft: false, actor: 'test' });
+      await manifest.purge({ kind: 'tag', value: 'y', soft: true, actor: 'test' });
+      // The rows as they were before, and the purges alone.
+      before.push(...notesIn(join(folder.path, 'manifest.db')).filter(({ op }) => op === 'purge'));
+    }
+    using gathered = new GatheredRows(':memory:');
+    gathered.add(before, 0);
+    expect(gathered.settle()).to.equal(2);
+    const stale = [...gathered.rows()].flatMap(({ key, isStale }) => (isStale ? [key] : []));
+    expect(stale).to.deep.equal(['b']);
+    for (const _ of rebuildManifest(gathered.rows(), { path, now: NOW, forever: FOREVER }));
+    await using manifest = await openIn(made.path);
+    const purged = await manifest.purge({ kind: 'tag', value: 'z', soft: false, actor: 'test' });
+    expect(purged.entries).to.equal(2);
   });
 
   it('counts the later manifest, the higher number, and purges of either', () => {

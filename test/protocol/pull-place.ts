@@ -108,6 +108,7 @@ const SETTINGS: RuleSettings = {
   preserveHost: false,
   honorClientReload: true,
   cookies: 'bypass',
+  tags: 'forward',
   ranges: 'forward',
 };
 
