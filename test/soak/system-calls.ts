@@ -133,6 +133,32 @@ export async function killAt(pid: number, { thread, call, number }: CallPoint): 
   return await trace(tid, ['-e', `trace=${call}`, '-e', inject]);
 }
 
+/** From now on this call, made by its thread, fails with an error such as `EIO` and does nothing. Lines are that call's and those of all syncs. */
+export async function failAt(
+  pid: number,
+  { thread, call, number }: CallPoint,
+  error: string,
+): Promise<Tracer> {
+  const tid = (await threadsOf(pid))[thread];
+  if (tid === undefined) throw new Error(`the process has no thread ${thread}`);
+  const inject = `inject=${call}:error=${error}:when=${number}`;
+  const traced = `trace=${call},fsync,fdatasync`;
+  return await trace(tid, ['-y', '-s', '0', '-e', traced, '-e', inject]);
+}
+
+/** From now on each of these calls takes so much longer, in whatever thread of the process, where it touches one of these paths. */
+export async function delayAll(
+  pid: number,
+  calls: readonly string[],
+  ms: number,
+  paths: readonly string[],
+): Promise<Tracer> {
+  const names = calls.join(',');
+  const only = paths.flatMap((path) => ['-P', path]);
+  const inject = `inject=${names}:delay_enter=${ms}ms`;
+  return await trace(pid, ['-f', '-s', '0', ...only, '-e', `trace=${names}`, '-e', inject]);
+}
+
 /** Ids of the threads of a process, oldest first. */
 async function threadsOf(pid: number): Promise<number[]> {
   const names = await readdir(`/proc/${pid}/task`);

@@ -10,8 +10,24 @@ const ONE_THREAD = { UV_THREADPOOL_SIZE: '1' };
 /** Where nothing is synced, the same holds: the system has what the process wrote. */
 const UNSYNCED = { storage: { local: { type: 'disk', keepFree: 0, durability: 'os' } } };
 
-/** The crash points from the last byte of a body to its commit. */
+/** The crash points of a fill, and those from the last byte of a body to its commit. */
 export const rows: readonly SoakRow[] = [
+  {
+    id: 'F-01',
+    title: 'killed at any call of a cold download, a node has the whole body or none',
+    quick: 3,
+    full: 240,
+    obstacle: traceObstacle,
+    run: async (run) => {
+      // The largest makes every kind of call that there is.
+      const sizes = run.cases < SIZES.length * 2 ? SIZES.slice(-1) : SIZES;
+      const share = Math.ceil(run.cases / sizes.length);
+      const results: SoakResult[] = [];
+      for (const size of sizes)
+        results.push(await sweep(size, { ...run, cases: share }, { begin: toRequest }));
+      return sumOf(...results);
+    },
+  },
   {
     id: 'F-02',
     title: 'killed at any call between last byte and commit, a node has the whole body or none',
@@ -42,36 +58,51 @@ export const rows: readonly SoakRow[] = [
     run: async (run) => {
       const share = Math.ceil(run.cases / 2);
       const each = SIZES.slice(0, 2).map(
-        async (size) => await sweep(size, { ...run, cases: share }, UNSYNCED),
+        async (size) => await sweep(size, { ...run, cases: share }, { config: UNSYNCED }),
       );
       return sumOf(...(await Promise.all(each)));
     },
   },
 ];
 
+/** How a sweep differs from that of `F-02`. */
+interface SweepOptions {
+  readonly config?: Readonly<Record<string, unknown>> | undefined;
+  /** Brings a fill to where the sweep begins. Absent: `toLastByte`. */
+  readonly begin?: Begin | undefined;
+}
+
+type Begin = (site: SoakSite, key: string, size: number) => Promise<Begun>;
+
+/** A fill that has come to where the sweep begins. */
+interface Begun {
+  /** Lets it go on and resolves once the row is written; false: the node did not live to do it. */
+  come(): Promise<boolean>;
+}
+
 /** Kills at as many points as asked for, spread over all of them; at each point where there are fewer. */
 async function sweep(
   size: number,
   run: SoakRun,
-  config: Readonly<Record<string, unknown>> = {},
+  { config = {}, begin = toLastByte }: SweepOptions = {},
 ): Promise<SoakResult> {
   const { seed, log } = run;
   await using site = await SoakSite.start({ seed, config, env: ONE_THREAD });
   // The first fill makes folders and threads that the others find.
-  await (await toLastByte(site, `/warm?size=${size}`, size)).come();
-  const traced = await toLastByte(site, `/traced?size=${size}`, size);
+  await (await begin(site, `/warm?size=${size}`, size)).come();
+  const traced = await begin(site, `/traced?size=${size}`, size);
   const points = await storeCalls(site.node.pid, site.node.dataDir, async () => {
     await traced.come();
   });
   if (points.length === 0) throw new Error('no system call of the store was seen');
-  log(`${size} bytes: ${points.length} calls from last byte to commit`);
+  log(`${size} bytes: ${points.length} calls to the commit`);
   const cases = Math.max(run.cases, 1);
   let killed = 0;
   const result = await tryCases({ cases, seed, log }, async (number) => {
     const point = points[Math.floor((number * points.length) / cases) % points.length];
     if (point === undefined) throw new Error('no such point');
     try {
-      if (await crash(site, `/${number}?size=${size}`, size, point)) killed++;
+      if (await crash({ site, key: `/${number}?size=${size}`, size, begin }, point)) killed++;
     } catch (error) {
       throw new Error(`${point.call} ${point.number} of thread ${point.thread}: ${String(error)}`, {
         cause: error,
@@ -85,19 +116,21 @@ async function sweep(
   });
 }
 
+interface Case {
+  readonly site: SoakSite;
+  readonly key: string;
+  readonly size: number;
+  readonly begin: Begin;
+}
+
 /** True: the node died at that call. */
-async function crash(
-  site: SoakSite,
-  key: string,
-  size: number,
-  point: CallPoint,
-): Promise<boolean> {
+async function crash({ site, key, size, begin }: Case, point: CallPoint): Promise<boolean> {
   const { node, origin } = site;
   if (!node.isRunning) await node.restart(ONE_THREAD);
-  const last = await toLastByte(site, key, size);
+  const begun = await begin(site, key, size);
   const tracer = await killAt(node.pid, point);
-  const isRecorded = await last.come();
-  if (!isRecorded) await node.ended;
+  const lived = await begun.come();
+  if (!lived) await node.ended;
   await tracer[Symbol.asyncDispose]();
   const diedAtCall = !node.isRunning;
   await node.kill9();
@@ -112,13 +145,18 @@ async function crash(
   return diedAtCall;
 }
 
-/** A fill whose last byte is still with the origin. */
-interface LastByte {
-  /** Lets it go and resolves once the row is written; false: the node did not live to do it. */
-  come(): Promise<boolean>;
+/** Nothing was asked for yet. */
+async function toRequest(site: SoakSite, key: string, size: number): Promise<Begun> {
+  return await Promise.resolve({
+    come: async () => {
+      await site.ask(key, size);
+      return await isRecorded(site, key);
+    },
+  });
 }
 
-async function toLastByte(site: SoakSite, key: string, size: number): Promise<LastByte> {
+/** The last byte is still with the origin. */
+async function toLastByte(site: SoakSite, key: string, size: number): Promise<Begun> {
   const gate = Promise.withResolvers<void>();
   const waits = { pause: { at: size - 1, until: gate.promise } };
   site.serve(key, (_, number) => (number === 1 ? waits : {}));
@@ -133,10 +171,14 @@ async function toLastByte(site: SoakSite, key: string, size: number): Promise<La
     come: async () => {
       gate.resolve();
       await asked;
-      return await site.recorded(key).then(
-        () => true,
-        () => false,
-      );
+      return await isRecorded(site, key);
     },
   };
+}
+
+async function isRecorded(site: SoakSite, key: string): Promise<boolean> {
+  return await site.recorded(key).then(
+    () => true,
+    () => false,
+  );
 }

@@ -1,10 +1,6 @@
-import { open } from 'node:fs/promises';
-import { join } from 'node:path';
-import Database from 'better-sqlite3';
-import { digestBytes } from '../../../src/storage/digest.ts';
-import type { Random } from '../../support/random.ts';
 import type { SoakRow, SoakRun } from '../soak-row.ts';
 import { SoakSite } from '../soak-site.ts';
+import { flipAt, storedDigests } from '../stored-bodies.ts';
 import { alsoTry, tryCases } from '../try-cases.ts';
 
 /** Above this many cases bodies are as large as the row may have them. */
@@ -34,7 +30,8 @@ export const rows: readonly SoakRow[] = [
       await site.node.stop();
       await tryCases(run, async (number, random) => {
         const body = stored[number];
-        if (body !== undefined) await flip(site, body, random);
+        if (body === undefined) return;
+        await flipAt(site, body.digest, random.integer(0, body.size - 1), random.integer(0, 7));
       });
       await site.node.restart();
       site.origin.resetCounts();
@@ -71,48 +68,10 @@ async function store(site: SoakSite, run: SoakRun): Promise<readonly (Stored | u
     keys.set(key, { number, size });
   });
   if (filled.passed !== run.cases) throw new Error('not every body could be stored');
-  const entries = (await site.control('ls')) as readonly { key: string; digest: string }[];
   const stored: Stored[] = [];
-  for (const { key: whole, digest } of entries) {
-    const key = whole.slice(whole.indexOf('/', 'http://'.length));
+  for (const [key, digest] of await storedDigests(site)) {
     const known = keys.get(key);
     if (known !== undefined) stored[known.number] = { key, size: known.size, digest };
   }
   return stored;
-}
-
-async function flip(site: SoakSite, { size, digest }: Stored, random: Random): Promise<void> {
-  const offset = random.integer(0, size - 1);
-  const bit = 1 << random.integer(0, 7);
-  const path = join(site.node.dataDir, 'blobs', digest.slice(0, 2), digest);
-  const file = await open(path, 'r+').catch(() => undefined);
-  if (file === undefined) {
-    flipSmall(join(site.node.dataDir, 'node.db'), digest, offset, bit);
-    return;
-  }
-  try {
-    const byte = Buffer.alloc(1);
-    await file.read(byte, 0, 1, offset);
-    byte.writeUInt8(byte.readUInt8() ^ bit);
-    await file.write(byte, 0, 1, offset);
-  } finally {
-    await file.close();
-  }
-}
-
-function flipSmall(path: string, digest: string, offset: number, bit: number): void {
-  const database = new Database(path);
-  try {
-    const where = 'id = (SELECT place FROM blobs WHERE digest = ?)';
-    const id = digestBytes(digest as Parameters<typeof digestBytes>[0]);
-    const body = database
-      .prepare<[Buffer], Buffer>(`SELECT body FROM small_bodies WHERE ${where}`)
-      .pluck()
-      .get(id) as Buffer | undefined;
-    if (body === undefined) throw new Error(`there is no body ${digest}`);
-    body.writeUInt8(body.readUInt8(offset) ^ bit, offset);
-    database.prepare(`UPDATE small_bodies SET body = ? WHERE ${where}`).run(body, id);
-  } finally {
-    database.close();
-  }
 }

@@ -1,9 +1,7 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { tempFolder } from '../../support/temp-folder.ts';
+import { mountMemory, mountObstacle } from '../mounts.ts';
 import type { SoakResult, SoakRow, SoakRun } from '../soak-row.ts';
 import { SoakSite } from '../soak-site.ts';
 import { alsoTry, sumOf, tryCases } from '../try-cases.ts';
@@ -43,21 +41,17 @@ async function fillUp(
   await using folder = await tempFolder();
   const path = join(folder.path, part);
   await mkdir(path, { recursive: true });
-  await mount('mount', '-t', 'tmpfs', '-o', options, 'caje-test', path);
-  try {
-    await using site = await SoakSite.start({ seed: run.seed, folder: folder.path });
-    const result = await tryCases({ ...run, lanes: LANES }, async (number) => {
-      const key = `/${number}?size=${OBJECT_BYTES}`;
-      await site.whole(key, OBJECT_BYTES);
-    });
-    return await alsoTry(result, run, async () => {
-      const { stash_failed_total: failed = 0 } = await failures(site);
-      if (failed === 0) throw new Error(`${options} on ${part} was never full`);
-      await site.finish();
-    });
-  } finally {
-    await mount('umount', '--lazy', path);
-  }
+  await using _volume = await mountMemory(path, options);
+  await using site = await SoakSite.start({ seed: run.seed, folder: folder.path });
+  const result = await tryCases({ ...run, lanes: LANES }, async (number) => {
+    const key = `/${number}?size=${OBJECT_BYTES}`;
+    await site.whole(key, OBJECT_BYTES);
+  });
+  return await alsoTry(result, run, async () => {
+    const { stash_failed_total: failed = 0 } = await failures(site);
+    if (failed === 0) throw new Error(`${options} on ${part} was never full`);
+    await site.finish();
+  });
 }
 
 async function failures(site: SoakSite): Promise<Readonly<Record<string, number>>> {
@@ -66,22 +60,4 @@ async function failures(site: SoakSite): Promise<Readonly<Record<string, number>
     .filter(([name]) => name.startsWith('stash_failed_total'))
     .reduce((total, [, count]) => total + count, 0);
   return { stash_failed_total: sum };
-}
-
-/** Why nothing can be mounted here. Absent: it can. */
-async function mountObstacle(): Promise<string | undefined> {
-  await using folder = await tempFolder();
-  try {
-    await mount('mount', '-t', 'tmpfs', '-o', 'size=1m', 'caje-test', folder.path);
-    await mount('umount', folder.path);
-    return undefined;
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
-}
-
-async function mount(command: string, ...args: readonly string[]): Promise<void> {
-  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
-  const [said, [code]] = await Promise.all([text(child.stderr), once(child, 'close')]);
-  if (code !== 0) throw new Error(`${command} is refused: ${said.trim()}`);
 }
