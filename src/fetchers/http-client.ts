@@ -13,6 +13,7 @@ import {
   HttpExchange,
 } from './http-exchange.ts';
 import { type Environment, proxyFor } from './http-proxy.ts';
+import { largeReads } from './large-reads.ts';
 
 /** Limits of one exchange. */
 export interface HttpLimits {
@@ -119,7 +120,10 @@ export class HttpClient implements AsyncDisposable {
     };
     const proxy = proxyFor(url, options.env ?? {}, { ...common, requestTls: tls } as object);
     this.#proxied = proxy !== undefined;
-    this.#dispatcher = proxy ?? new Pool(url.origin, common);
+    const plain = url.protocol === 'http:' && {
+      connect: largeReads({ timeout: limits.connectMs, allowH2: false }),
+    };
+    this.#dispatcher = proxy ?? new Pool(url.origin, { ...common, ...plain });
   }
 
   /** `host:port` of the other side, for messages. */

@@ -49,7 +49,7 @@ export interface ExchangeOptions {
 
 // An origin has no reason for more; each one would renew the wait for the head.
 const MAX_INTERIM_ANSWERS = 32;
-const BODY_BUFFER_BYTES = 64 * 1024;
+const BODY_BUFFER_BYTES = 256 * 1024;
 
 const nothing = (): void => {};
 

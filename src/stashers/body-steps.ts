@@ -20,6 +20,9 @@ export interface BodyChecks {
   onMismatch?(found: string, promised: string): void;
 }
 
+/** Takes the next bytes of a body; a promise holds it back until it resolves. */
+type Take = (piece: Buffer) => Promise<void> | undefined;
+
 type Step = (piece: Buffer) => Buffer;
 
 const BYTES = { readableObjectMode: false, writableObjectMode: false } as const;
@@ -29,56 +32,69 @@ const BYTES = { readableObjectMode: false, writableObjectMode: false } as const;
  * hold it back by a promise. Resolves with the digests of a body that is whole; rejects with `integrity` for a wrong length or
  * digest, else with what the body failed with. The body is destroyed in each case but the first.
  */
-export async function passBody(
-  body: Body,
-  checks: BodyChecks,
-  take: (piece: Buffer) => Promise<void> | undefined,
-): Promise<Sealed> {
+export async function passBody(body: Body, checks: BodyChecks, take: Take): Promise<Sealed> {
   const hash = new BodyHash(checks.knownBlocks);
+  const digest: Step = (piece) => {
+    hash.update(piece);
+    return piece;
+  };
+  await pass(body, checks, [digest], take);
+  const sealed = hash.seal();
+  await checkDigest(sealed, checks);
+  return sealed;
+}
+
+/** The same for a body that is hashed elsewhere: count and limit. Resolves with its bytes. */
+export async function countBody(body: Body, checks: BodyChecks, take: Take): Promise<number> {
+  return await pass(body, checks, [], take);
+}
+
+/** Throws `integrity` for a body that does not have the digest that was promised. */
+export async function checkDigest(
+  { digest }: Pick<Sealed, 'digest'>,
+  { promised: promise, onMismatch }: BodyChecks,
+): Promise<void> {
+  const promised = await promise;
+  if (promised === undefined || promised === digest) return;
+  onMismatch?.(digest, promised);
+  throw new ProxyError(
+    'integrity',
+    'body.verify',
+    'the body does not have the digest that was promised',
+  );
+}
+
+async function pass(
+  body: Body,
+  { expectedSize }: BodyChecks,
+  more: readonly Step[],
+  take: Take,
+): Promise<number> {
   let size = 0;
   const count: Step = (piece) => {
     size += piece.length;
     return piece;
   };
   const limit: Step = (piece) => {
-    if (checks.expectedSize !== undefined && size > checks.expectedSize)
+    if (expectedSize !== undefined && size > expectedSize)
       throw new ProxyError('integrity', 'body.count', 'the body is longer than announced');
     return piece;
   };
-  const digest: Step = (piece) => {
-    hash.update(piece);
-    return piece;
-  };
-  const steps = [count, limit, digest];
+  const steps = [count, limit, ...more];
   // A body announced to be small is a piece or two: streams of its own would cost more than everything else about it.
-  if (checks.expectedSize !== undefined && checks.expectedSize <= SMALL_BODY)
-    await drain(body, steps, take);
+  if (expectedSize !== undefined && expectedSize <= SMALL_BODY) await drain(body, steps, take);
   else await pipeline(body, asStream(gen(...steps), BYTES), sink(take));
-  if (checks.expectedSize !== undefined && size !== checks.expectedSize)
+  if (expectedSize !== undefined && size !== expectedSize)
     throw new ProxyError(
       'integrity',
       'body.count',
-      `the body has ${size} bytes, announced were ${checks.expectedSize}`,
+      `the body has ${size} bytes, announced were ${expectedSize}`,
     );
-  const sealed = hash.seal();
-  const promised = await checks.promised;
-  if (promised !== undefined && promised !== sealed.digest) {
-    checks.onMismatch?.(sealed.digest, promised);
-    throw new ProxyError(
-      'integrity',
-      'body.verify',
-      'the body does not have the digest that was promised',
-    );
-  }
-  return sealed;
+  return size;
 }
 
 // As the pipeline does: the first failure destroys the body, and a body that closes before its end has failed.
-async function drain(
-  body: Body,
-  steps: readonly Step[],
-  take: (piece: Buffer) => Promise<void> | undefined,
-): Promise<void> {
+async function drain(body: Body, steps: readonly Step[], take: Take): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let whole = false;
   body.on('data', (piece: Buffer) => {
@@ -107,7 +123,7 @@ async function drain(
   await promise;
 }
 
-function sink(take: (piece: Buffer) => Promise<void> | undefined): Writable {
+function sink(take: Take): Writable {
   return new Writable({
     highWaterMark: 256 * 1024,
     write(piece: Buffer, _encoding, callback) {

@@ -4,9 +4,10 @@ import type { Fetched } from '../fetchers/fetcher.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Incoming, Sealed } from '../storage/backend.ts';
 import { SMALL_BODY } from '../storage/small-body.ts';
-import { passedThrough } from '../young-memory.ts';
+import { isReadBuffer, passedThrough } from '../young-memory.ts';
 import type { BodyInspector, Findings } from './body-inspector.ts';
-import { passBody } from './body-steps.ts';
+import { type BodyChecks, checkDigest, countBody, passBody } from './body-steps.ts';
+import { asProxyError, contentLength, expected, isHashedBehind } from './fill-checks.ts';
 import { Spool } from './spool.ts';
 import type { SpoolFolder } from './spool-folder.ts';
 
@@ -52,6 +53,7 @@ export class Fill implements Incoming {
   readonly #spool: Spool;
   readonly #body: Body;
   readonly #metrics: Metrics;
+  readonly #isHashedBehind: boolean;
   #clients = 0;
   #keepers = 0;
   #over = false;
@@ -71,13 +73,19 @@ export class Fill implements Incoming {
       fetched.promisedDigest !== undefined ||
       options.pinned !== undefined ||
       options.confirm !== undefined;
+    this.#isHashedBehind =
+      options.pinned === undefined &&
+      confirm === undefined &&
+      isHashedBehind(fetched, this.expectedSize);
     const kept = new Promise<never>((_, reject) => {
       this.#keepFailed = reject;
     });
     kept.catch(() => undefined);
     this.#spool = new Spool({
       folder: options.folder,
-      holdBack: verified,
+      holdBack: verified && !this.#isHashedBehind,
+      isHashed: this.#isHashedBehind,
+      isGivenBack: this.#inspector === undefined,
       onGivenUp: (error) => {
         if (error.kind !== 'too-large') this.#metrics.count('spool_full_total');
         this.#keepFailed(error);
@@ -184,23 +192,23 @@ export class Fill implements Incoming {
     options: FillOptions,
     found: ((findings: Findings | undefined) => void) | undefined,
   ): Promise<Sealed> {
-    const promised = expected(fetched, options);
+    const promised = expected(fetched, options.pinned);
+    const checks = {
+      expectedSize: this.expectedSize,
+      promised: promised.digest,
+      knownBlocks: fetched.checkedBlocks,
+      onMismatch: (other: string, wanted: string) =>
+        options.onMismatch?.(promised.kind, other, wanted),
+    };
+    const take = (piece: Buffer): Promise<void> | undefined => this.#take(piece, options.maxBytes);
     try {
-      const sealed = await passBody(
-        fetched.body,
-        {
-          expectedSize: this.expectedSize,
-          promised: promised.digest,
-          knownBlocks: fetched.checkedBlocks,
-          onMismatch: (found, wanted) => options.onMismatch?.(promised.kind, found, wanted),
-        },
-        (piece) => this.#take(piece, options.maxBytes),
-      );
+      const sealed = this.#isHashedBehind ? undefined : await passBody(fetched.body, checks, take);
+      const size = sealed?.size ?? (await countBody(fetched.body, checks, take));
       const inspected = this.#inspector?.end();
       if (options.confirm) await options.confirm((await inspected) ?? {});
       if (found) void Promise.resolve(inspected).then(found);
       await this.#spool.seal();
-      return sealed;
+      return sealed ?? (await this.#hashed(size, checks));
     } catch (error) {
       this.#inspector?.abort();
       found?.(undefined);
@@ -210,6 +218,19 @@ export class Fill implements Incoming {
       throw failure;
     } finally {
       this.#over = true;
+    }
+  }
+
+  async #hashed(size: number, checks: BodyChecks): Promise<Sealed> {
+    const blocks = checks.knownBlocks ?? Buffer.alloc(0);
+    try {
+      const sealed = { digest: await this.#spool.digest(), size, blocks };
+      await checkDigest(sealed, checks);
+      return sealed;
+    } catch (error) {
+      // Those who have it have what its blocks promised; nobody else gets it.
+      this.#gaveUp = true;
+      throw error;
     }
   }
 
@@ -230,7 +251,7 @@ export class Fill implements Incoming {
       this.#spool.stopKeeping(
         new ProxyError('too-large', 'fill.take', `the body is larger than ${maxBytes} bytes`),
       );
-    if (this.#isLarge) passedThrough(piece.length);
+    if (this.#isLarge && !isReadBuffer(piece)) passedThrough(piece.length);
     const looked = this.#inspector?.write(piece);
     const wait = this.#spool.append(piece);
     this.#reconsider();
@@ -251,31 +272,4 @@ export class Fill implements Incoming {
     if (size === undefined) return this.received <= FINISH_SMALL;
     return size <= FINISH_SMALL || size - this.received <= size * FINISH_SHARE;
   }
-}
-
-function contentLength(fetched: Fetched): number | undefined {
-  const text = fetched.headers.get('content-length');
-  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
-}
-
-function expected(
-  fetched: Fetched,
-  options: FillOptions,
-): { kind: 'pinned' | 'promised'; digest: Promise<string | undefined> | undefined } {
-  if (options.pinned !== undefined)
-    return { kind: 'pinned', digest: Promise.resolve(options.pinned) };
-  return { kind: 'promised', digest: fetched.promisedDigest };
-}
-
-function asProxyError(error: unknown): ProxyError {
-  if (error instanceof ProxyError) return error;
-  if (error instanceof Error && error.name === 'AbortError' && error.cause instanceof ProxyError)
-    return error.cause;
-  const kind = kindOf(error);
-  return new ProxyError(
-    kind === 'internal' ? 'upstream' : kind,
-    'fill.run',
-    'the body was cut short',
-    { cause: error },
-  );
 }

@@ -3,6 +3,7 @@ import { type FileHandle, lstat, open, readdir, rm, unlink } from 'node:fs/promi
 import { join } from 'node:path';
 import { codeOf } from '../errors.ts';
 import { isProcessAlive, processIdentity } from '../process-identity.ts';
+import { DigestThread } from './digest-thread.ts';
 
 /** A spool file that is open for reading and writing. */
 export interface SpoolFile {
@@ -15,6 +16,8 @@ export interface SpoolFile {
  * of a dead one can be told from a live one's files. Counts what all fills of this process hold there.
  */
 export class SpoolFolder {
+  /** Hashes files behind those who write them. */
+  readonly digests: DigestThread = new DigestThread();
   readonly #root: string;
   readonly #own: string;
   readonly #maxBytes: number;
@@ -92,8 +95,9 @@ export class SpoolFolder {
     return folders.filter((folder) => !isProcessAlive(folder));
   }
 
-  /** Removes this process's folder if it is empty. */
+  /** Removes this process's folder if it is empty, and ends the thread that hashes. */
   close(): void {
+    void this.digests[Symbol.asyncDispose]();
     try {
       rmdirSync(this.#own);
     } catch {

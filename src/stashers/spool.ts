@@ -1,9 +1,10 @@
 import type { Body, OpenOptions } from '../body.ts';
 import { ProxyError } from '../errors.ts';
-import { lendBlock, takeBlock } from '../storage/block-pool.ts';
+import type { Digest } from '../storage/digest.ts';
 import { SMALL_BODY } from '../storage/small-body.ts';
+import { GrowingFile } from './growing-file.ts';
 import { PieceWindow } from './piece-window.ts';
-import type { SpoolFile, SpoolFolder } from './spool-folder.ts';
+import type { SpoolFolder } from './spool-folder.ts';
 import { SpoolFollower, type SpoolSource } from './spool-follower.ts';
 
 /** Newest bytes kept in memory for readers at the live edge. */
@@ -18,6 +19,10 @@ export interface SpoolOptions {
   readonly folder: SpoolFolder;
   /** True: the last byte is shown only once the body is sealed, because its digest still has to be checked. */
   readonly holdBack: boolean;
+  /** True: the file is hashed behind, for `digest`. */
+  readonly isHashed: boolean;
+  /** True: nobody but readers of the spool keeps what is appended, so that its memory is given back (`giveBack`). */
+  readonly isGivenBack: boolean;
   /** Called once when the body can no longer be kept: no room, or the disk failed. Clients go on. */
   onGivenUp(error: ProxyError): void;
 }
@@ -27,17 +32,14 @@ export interface SpoolOptions {
  * pass `SMALL_BODY`. If that cannot grow, the body goes on at the pace of its slowest reader, and nobody new may join.
  */
 export class Spool implements SpoolSource {
-  readonly #folder: SpoolFolder;
   readonly #holdBack: boolean;
   readonly #onGivenUp: (error: ProxyError) => void;
   readonly #followers = new Set<SpoolFollower>();
-  readonly #window = new PieceWindow();
-  #onDisk = 0;
-  #file: SpoolFile | undefined;
+  readonly #window: PieceWindow;
+  readonly #file: GrowingFile;
   #fileTaken = false;
   #writing: Promise<void> | undefined;
   #awaited: Promise<void> | undefined;
-  #reserved = 0;
   #givenUp = false;
   #sealed = false;
   #failure: Error | undefined;
@@ -45,7 +47,8 @@ export class Spool implements SpoolSource {
   #roomWaiters: (() => void)[] = [];
 
   constructor(options: SpoolOptions) {
-    this.#folder = options.folder;
+    this.#file = new GrowingFile(options.folder, options.isHashed);
+    this.#window = new PieceWindow(options.isGivenBack);
     this.#holdBack = options.holdBack;
     this.#onGivenUp = options.onGivenUp;
   }
@@ -67,7 +70,7 @@ export class Spool implements SpoolSource {
 
   /** The whole body, if it is sealed and never needed a file. */
   get bytes(): Buffer | undefined {
-    if (!this.#sealed || this.#file || this.#givenUp) return undefined;
+    if (!this.#sealed || this.#file.path !== undefined || this.#givenUp) return undefined;
     return this.#window.whole();
   }
 
@@ -95,6 +98,12 @@ export class Spool implements SpoolSource {
     this.#sealed = true;
     for (const follower of this.#followers) follower.wake();
     this.#tidy();
+  }
+
+  /** SHA-256 of a sealed body that is hashed behind. Rejects where it has no whole file. */
+  async digest(): Promise<Digest> {
+    if (this.#givenUp) throw new ProxyError('unavailable', 'spool.digest', 'the body is not kept');
+    return await this.#file.digest();
   }
 
   /** The body was cut: readers end with the error, never cleanly. */
@@ -127,9 +136,10 @@ export class Spool implements SpoolSource {
 
   /** The finished file, to be renamed by the caller, whose it is then. Absent: there is none. */
   takeFile(): string | undefined {
-    if (!this.#sealed || !this.#file || this.#fileTaken || this.#givenUp) return undefined;
+    const { path } = this.#file;
+    if (!this.#sealed || path === undefined || this.#fileTaken || this.#givenUp) return undefined;
     this.#fileTaken = true;
-    return this.#file.path;
+    return path;
   }
 
   // --- what a follower asks ---
@@ -149,19 +159,7 @@ export class Spool implements SpoolSource {
   }
 
   async disk(position: number, length: number): Promise<Buffer> {
-    if (!this.#file)
-      throw new ProxyError('internal', 'spool.read', 'bytes are neither in memory nor on disk');
-    const buffer = takeBlock(Math.min(length, this.#onDisk - position));
-    const { bytesRead } = await this.#file.handle.read(buffer, 0, buffer.length, position);
-    if (bytesRead === 0)
-      throw new ProxyError(
-        'integrity',
-        'spool.read',
-        'the spool file is shorter than what was written',
-      );
-    // Whoever sends it last may hand it back, so that reading behind costs no fresh memory.
-    lendBlock(buffer);
-    return bytesRead === buffer.length ? buffer : buffer.subarray(0, bytesRead);
+    return await this.#file.read(position, length);
   }
 
   moved(): void {
@@ -182,15 +180,10 @@ export class Spool implements SpoolSource {
   async #write(): Promise<void> {
     try {
       await this.#awaited;
-      this.#file ??= await this.#folder.create();
-      while (this.#onDisk < this.total && !this.#givenUp) {
-        const batch = this.#window.from(this.#onDisk);
-        const size = this.total - this.#onDisk;
-        if (!this.#folder.reserve(size))
-          throw new ProxyError('unavailable', 'spool.write', 'the spool is full');
-        this.#reserved += size;
-        await this.#writeAll(this.#file, batch, this.#onDisk, size);
-        this.#onDisk += size;
+      await this.#file.create();
+      while (this.#file.size < this.total && !this.#givenUp) {
+        const pieces = this.#window.from(this.#file.size);
+        await this.#file.append(pieces, this.total - this.#file.size);
         this.#trim();
         if (!this.#mustWait()) this.#wakeRoom();
       }
@@ -200,28 +193,6 @@ export class Spool implements SpoolSource {
       this.#writing = undefined;
       if (!this.#mustWait()) this.#wakeRoom();
       this.#tidy();
-    }
-  }
-
-  async #writeAll(
-    file: SpoolFile,
-    buffers: Buffer[],
-    position: number,
-    size: number,
-  ): Promise<void> {
-    let { bytesWritten } = await file.handle.writev(buffers, position);
-    if (bytesWritten === size) return;
-    const rest = Buffer.concat(buffers);
-    while (bytesWritten < size) {
-      const more = await file.handle.write(
-        rest,
-        bytesWritten,
-        size - bytesWritten,
-        position + bytesWritten,
-      );
-      if (more.bytesWritten === 0)
-        throw new ProxyError('unavailable', 'spool.write', 'the disk takes no more bytes');
-      bytesWritten += more.bytesWritten;
     }
   }
 
@@ -240,23 +211,25 @@ export class Spool implements SpoolSource {
 
   // Bytes leave memory once they can be had from the file; without a file once every reader has had them.
   #trim(): void {
-    if (!this.#file && !this.#givenUp) return;
-    const keepFrom = this.#givenUp ? this.#slowest() : Math.min(this.#onDisk, this.total - WINDOW);
+    if (this.#file.path === undefined && !this.#givenUp) return;
+    const keepFrom = this.#givenUp
+      ? this.#slowest()
+      : Math.min(this.#file.size, this.total - WINDOW);
     this.#window.dropBefore(keepFrom, this.#holdBack);
   }
 
   #slowest(): number {
     let slowest = this.total;
     for (const follower of this.#followers)
-      slowest = Math.min(slowest, Math.max(follower.position, this.#onDisk));
+      slowest = Math.min(slowest, Math.max(follower.position, this.#file.size));
     return slowest;
   }
 
   #mustWait(): boolean {
     if (this.#failure) return false;
     if (this.#givenUp) return this.#followers.size > 0 && this.#window.size > WINDOW;
-    const isWritten = this.#file !== undefined || this.#awaited !== undefined;
-    return isWritten && this.total - this.#onDisk > MAX_UNWRITTEN;
+    const isWritten = this.#file.path !== undefined || this.#awaited !== undefined;
+    return isWritten && this.total - this.#file.size > MAX_UNWRITTEN;
   }
 
   async #room(): Promise<void> {
@@ -289,12 +262,6 @@ export class Spool implements SpoolSource {
   #tidy(): void {
     const over = this.#failure !== undefined || (this.#released && this.#sealed);
     if (!over || this.#followers.size > 0 || this.#writing) return;
-    const file = this.#file;
-    this.#file = undefined;
-    if (this.#reserved > 0) this.#folder.release(this.#reserved);
-    this.#reserved = 0;
-    if (!file) return;
-    void file.handle.close().catch(() => undefined);
-    if (!this.#fileTaken) void this.#folder.remove(file.path);
+    this.#file.close(this.#fileTaken);
   }
 }

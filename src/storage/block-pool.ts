@@ -11,6 +11,7 @@ const free = new Map<number, Buffer[]>([
 ]);
 const taken = new WeakSet<Buffer>();
 const lent = new WeakSet<Buffer>();
+const parts = new WeakMap<Buffer, () => void>();
 
 /** A buffer of `length` bytes with any content. Whole blocks are used again where possible: fresh memory costs more than reading into it. */
 export function takeBlock(length: number): Buffer {
@@ -26,11 +27,22 @@ export function lendBlock(block: Buffer): void {
   if (taken.delete(block)) lent.add(block);
 }
 
+/** Notes that a part of what several may read goes to one of them, and what is to be called when that one is done with it. */
+export function lendPart(part: Buffer, done: () => void): void {
+  parts.set(part, done);
+}
+
 /**
  * For the one reader of a body: says that nobody needs a chunk of it any longer, so that its memory is used again.
  * Never needed; does nothing for chunks from elsewhere and for those that were given back before.
  */
 export function recycle(chunk: Buffer): void {
   const same = free.get(chunk.length);
+  const done = parts.get(chunk);
+  if (done !== undefined) {
+    parts.delete(chunk);
+    done();
+    return;
+  }
   if (lent.delete(chunk) && same && same.length * chunk.length < MAX_FREE) same.push(chunk);
 }
