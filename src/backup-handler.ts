@@ -3,7 +3,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeBackupFile } from './backup-file.ts';
 import { bodyPlace, MANIFESTS, manifestPlace, mayHoldBackup, NOTE } from './backup-folder.ts';
-import { bodyOf, copyManifest, type ManifestCopy, manifestPath } from './backup-parts.ts';
+import { bodyOf, copyManifest, type ManifestCopy, rowsPath } from './backup-parts.ts';
 import type { Body, CallOptions } from './body.ts';
 import { messageOf, ProxyError } from './errors.ts';
 import { ExportFolder } from './export-folder.ts';
@@ -15,7 +15,7 @@ import { workThrough } from './work-queue.ts';
 
 /** How much `backup` would look at. */
 export function backupTotal(parts: HouseParts): HouseTotal {
-  return namedTotal(manifestPath(parts));
+  return namedTotal(rowsPath(parts));
 }
 
 /**

@@ -1,5 +1,4 @@
 import { rm } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import type { BackupNote } from './backup-folder.ts';
 import type { Body, CallOptions } from './body.ts';
 import { ProxyError } from './errors.ts';
@@ -19,7 +18,7 @@ export interface ManifestCopy extends AsyncDisposable {
   note(missing: readonly string[]): BackupNote;
 }
 
-/** Copies the manifest as it is at one moment, and looks it through. Throws `integrity` where it is damaged, `aborted`. */
+/** Copies the manifest as it is at one moment, and looks it through. Throws `integrity` where it is damaged, `unavailable` where not all rows are here, `aborted`. */
 export async function copyManifest(parts: HouseParts, options: CallOptions): Promise<ManifestCopy> {
   const { path, handle } = await parts.spool.create();
   const remove = async (): Promise<void> => {
@@ -28,7 +27,7 @@ export async function copyManifest(parts: HouseParts, options: CallOptions): Pro
   try {
     await handle.close();
     const createdAt = Date.now();
-    await backupDatabase(manifestPath(parts), path, options);
+    await backupDatabase(rowsPath(parts), path, options);
     if (!(await isManifestWhole(path)))
       throw new ProxyError(
         'integrity',
@@ -64,7 +63,9 @@ export async function bodyOf(
   return undefined;
 }
 
-/** Where the manifest in use lies. */
-export function manifestPath({ config }: HouseParts): string {
-  return resolve(config.data, config.manifest.path);
+/** Where the rows in use are read. Throws `unavailable` while they are not all there. */
+export function rowsPath({ manifest }: HouseParts): string {
+  if (manifest.isReadable) return manifest.rowsPath;
+  const message = 'this node has not caught up with LiteFS yet';
+  throw new ProxyError('unavailable', 'backup-parts.rows', message);
 }

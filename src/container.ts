@@ -10,7 +10,7 @@ import { FETCH_LIMIT, FetchLimit } from './fetchers/fetch-limit.ts';
 import { HashThread } from './gomod/hash-thread.ts';
 import type { Logger } from './log.ts';
 import type { LiteFsAddresses } from './manifest/litefs-nodes.ts';
-import { openManifest, readablePath } from './manifest/open-manifest.ts';
+import { openManifest } from './manifest/open-manifest.ts';
 import { manifestCluster } from './manifest-cluster.ts';
 import { Metrics } from './metrics.ts';
 import type { NodeIdentity } from './node-identity.ts';
@@ -222,11 +222,7 @@ function notesModule({ stasher }: ContainerOptions): ContainerModule {
         return new RowNotes({
           ...{ config, manifest, clock, log },
           storage: { ...storage, stasher: stasher ?? storage.stasher },
-          path: readablePath({
-            path: manifestPath(config, identity),
-            nodeDatabasePath: nodeDatabasePath(identity),
-            lock: config.manifest.lock.type,
-          }),
+          path: manifest.rowsPath,
           nodeId: identity.nodeId,
         });
       },

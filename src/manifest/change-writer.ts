@@ -1,5 +1,6 @@
 import { randomUUIDv7 } from 'node:crypto';
 import type { Clock } from '../clock.ts';
+import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ChangeListeners } from './change-listeners.ts';
 import type { Entry } from './entry.ts';
@@ -8,6 +9,7 @@ import type { EntryMemory } from './entry-memory.ts';
 import { pendingEntry, toRowValues } from './entry-row.ts';
 import type { JournalFollower } from './journal-follower.ts';
 import type { CommitResult, DeleteChange, Purge, PutChange } from './manifest.ts';
+import type { ReadEntries } from './manifest-reader.ts';
 import type { WriterClient } from './writer-client.ts';
 import type { ChangeResponse, DeleteRequest, PurgeResponse } from './writer-protocol.ts';
 
@@ -22,6 +24,7 @@ export interface ChangeWriterOptions {
   readonly listeners: ChangeListeners;
   readonly clock: Clock;
   readonly metrics: Metrics;
+  readonly log: Logger;
   /** Every variant of a key as it counts now. */
   readonly lookup: (namespace: string, key: string) => readonly Entry[];
   /** An entry that was refreshed while it was pending has its number now. */
@@ -83,12 +86,17 @@ export class ChangeWriter {
     return response.outcome === 'purged' ? { outcome: 'purged' } : this.#dropped(response);
   }
 
-  /** Removes a row that failed its checksum. */
-  async removeBroken(namespace: string, key: string, variant: string): Promise<void> {
-    await this.#delete({
-      ...{ op: 'delete', namespace, key, variant, changeId: randomUUIDv7(), actor: 'checksum' },
-      ...{ broken: true, at: this.#options.clock.now(), bytes: DELETE_BYTES },
-    });
+  /** Begins to remove the rows that failed their checksum when they were read. */
+  removeBroken({ broken, namespace }: ReadEntries): void {
+    const { metrics, log, clock } = this.#options;
+    for (const { key, variant } of broken) {
+      metrics.count('corrupt_rows_total');
+      log.warn({ namespace, key }, 'a row of the manifest failed its checksum and is removed');
+      void this.#delete({
+        ...{ op: 'delete', namespace, key, variant, changeId: randomUUIDv7(), actor: 'checksum' },
+        ...{ broken: true, at: clock.now(), bytes: DELETE_BYTES },
+      });
+    }
   }
 
   #dropped(response: ChangeResponse & { readonly outcome: 'dropped' }): CommitResult {

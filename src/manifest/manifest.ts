@@ -147,6 +147,13 @@ export type PurgeListener = (purge: Purge) => void;
  * it is handed in, and is undone here if it is refused.
  */
 export interface Manifest extends AsyncDisposable {
+  /**
+   * The file from which others than the writer may read the rows: the database, on LiteFS this process' own copy of it, since whoever
+   * reads on the mount stands still with LiteFS, and can lock it up.
+   */
+  readonly rowsPath: string;
+  /** False: what lies there may miss what other nodes wrote, as after a start on LiteFS. */
+  readonly isReadable: boolean;
   /** All variants of a key, newest first, if they are known in memory; never waits. Absent: ask `lookup`. Empty: none. */
   peek(namespace: string, key: string): readonly Entry[] | undefined;
   /** All variants of a key, newest first; from memory, else from the database. */

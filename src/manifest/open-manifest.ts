@@ -1,4 +1,4 @@
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { isLiteFs } from '@caje/litefs';
 import type { Clock } from '../clock.ts';
 import { ProxyError } from '../errors.ts';
@@ -6,6 +6,7 @@ import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { checkLargeDatabase } from './database-check.ts';
 import type { LiteFsAddresses } from './litefs-nodes.ts';
+import { MirrorClaim } from './mirror-claim.ts';
 import { SqliteManifest } from './sqlite-manifest.ts';
 import type { ClusterSettings, LiteFsSettings, WriterSettings } from './writer-protocol.ts';
 
@@ -48,7 +49,6 @@ const LITEFS: LiteFsAddresses = {
   api: 'http://127.0.0.1:20202',
   primary: 'http://{hostname}:20202',
 };
-const MIRROR = 'manifest-mirror.db';
 const ACQUIRE_TIMEOUT_MS = 10_000;
 const INDEX_BYTES = 64 * 1024 * 1024;
 const PURGE_WAIT_MS = 5000;
@@ -70,10 +70,12 @@ export async function openManifest(options: OpenManifestOptions): Promise<Sqlite
   const { path, nodeDatabasePath, clock, log, metrics } = options;
   const lock = lockOf(options);
   const onLiteFs = isOnLiteFs(path, lock);
-  const liteFs = onLiteFs ? liteFsSettings(options) : undefined;
+  const journal = journalOf(options, onLiteFs);
+  const mirror = onLiteFs ? new MirrorClaim(dirname(nodeDatabasePath)) : undefined;
+  const liteFs = mirror && liteFsSettings(options, mirror.path);
   const manifest = new SqliteManifest({
     ...{ path, nodeDatabasePath, clock, log, metrics, lock, liteFs, onWedged: options.onWedged },
-    journal: journalOf(options, onLiteFs),
+    ...{ journal, mirror },
     acquireTimeoutMs: options.acquireTimeoutMs ?? ACQUIRE_TIMEOUT_MS,
     indexBytes: options.indexBytes ?? INDEX_BYTES,
     purgeWaitMs: options.purgeWaitMs ?? PURGE_WAIT_MS,
@@ -91,17 +93,6 @@ export async function openManifest(options: OpenManifestOptions): Promise<Sqlite
       if (!isWhole) manifest.reportDamage();
     });
   return manifest;
-}
-
-/**
- * The file from which others than the writer may read the rows of a manifest opened so: on LiteFS the node's own copy, since whoever
- * reads on the mount stands still with LiteFS, and can lock it up.
- */
-export function readablePath(
-  options: Pick<OpenManifestOptions, 'path' | 'nodeDatabasePath' | 'lock' | 'cluster'>,
-): string {
-  const { path } = options;
-  return isOnLiteFs(path, lockOf(options)) ? mirrorPath(options) : path;
 }
 
 /** The lock that a manifest opened so is written under. */
@@ -134,10 +125,10 @@ function journalOf(
   );
 }
 
-function liteFsSettings(options: OpenManifestOptions): LiteFsSettings {
+function liteFsSettings(options: OpenManifestOptions, mirrorPath: string): LiteFsSettings {
   return {
     addresses: options.liteFs ?? LITEFS,
-    mirrorPath: mirrorPath(options),
+    mirrorPath,
     watch: new SharedArrayBuffer(8),
     helper: options.liteFsHelper,
   };
@@ -146,8 +137,4 @@ function liteFsSettings(options: OpenManifestOptions): LiteFsSettings {
 /** With `peer` too nothing is written there without HALT. */
 function isOnLiteFs(path: string, lock: WriterSettings['lock']): boolean {
   return lock.endsWith('litefs') || (lock === 'peer' && isLiteFs(path));
-}
-
-function mirrorPath({ nodeDatabasePath }: Pick<OpenManifestOptions, 'nodeDatabasePath'>): string {
-  return join(dirname(nodeDatabasePath), MIRROR);
 }

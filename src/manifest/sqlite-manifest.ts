@@ -29,7 +29,7 @@ import type {
 } from './manifest.ts';
 import { assertWritable } from './manifest-database.ts';
 import { journalPage, listEntries, seenEntries } from './manifest-pages.ts';
-import type { ManifestReader, ReadEntries } from './manifest-reader.ts';
+import type { ManifestReader } from './manifest-reader.ts';
 import { PrimaryPlace } from './primary-place.ts';
 import type { PrimaryService } from './primary-service.ts';
 import { ReaderAccess } from './reader-access.ts';
@@ -49,10 +49,13 @@ export interface SqliteManifestOptions extends WriterSettings {
   readonly metrics: Metrics;
   /** Called when only a restart of LiteFS helps. Absent: that stands in `health()` alone. */
   readonly onWedged?: (() => void) | undefined;
+  /** Given up at the end. Absent: there is no copy. */
+  readonly mirror?: Disposable | undefined;
 }
 
 /** The manifest in one SQLite file: answered from memory, else from a connection that only reads, written by a thread. */
 export class SqliteManifest implements Manifest {
+  readonly rowsPath: string;
   readonly #options: SqliteManifestOptions;
   readonly #memory: EntryMemory;
   readonly #writer: WriterClient;
@@ -68,9 +71,11 @@ export class SqliteManifest implements Manifest {
 
   /** Use `openManifest`. */
   constructor(options: SqliteManifestOptions) {
-    const { indexBytes: _, purgeWaitMs, clock, log, metrics, onWedged, ...settings } = options;
+    const { indexBytes: _, mirror: _m, purgeWaitMs, onWedged, ...more } = options;
+    const { clock, log, metrics, ...settings } = more;
     const { path, nodeDatabasePath, liteFs, cluster } = settings;
     this.#options = options;
+    this.rowsPath = liteFs?.mirrorPath ?? path;
     this.#memory = new EntryMemory(options.indexBytes);
     if (liteFs !== undefined) {
       const watched = { databasePath: path, settings: liteFs, onWedged };
@@ -84,16 +89,16 @@ export class SqliteManifest implements Manifest {
       onApplied: (reset, purges) => this.#place.applied(reset, purges),
     });
     this.#reader = new ReaderAccess({
-      path: liteFs?.mirrorPath ?? path,
+      path: this.rowsPath,
       nodeDatabasePath,
-      isReadable: () => this.#liteFs?.isLevel ?? true,
+      isReadable: () => this.isReadable,
       onDamage: () => this.reportDamage(),
     });
     this.#freshness = new FreshnessNotes((rows, expired) => this.#writer.freshness(rows, expired));
     this.#reads = new EntryReads({
       ...{ memory: this.#memory, reader: this.#reader, freshness: this.#freshness, clock },
       trusted: () => this.#place.trusted,
-      broken: (read) => this.#deleteBroken(read),
+      broken: (read) => this.#changes.removeBroken(read),
     });
     this.#place = new PrimaryPlace({
       ...{ cluster, purgeWaitMs, clock, log, metrics, listeners: this.#listeners },
@@ -114,8 +119,7 @@ export class SqliteManifest implements Manifest {
       writer: this.#writer,
       follower: this.#follower,
       listeners: this.#listeners,
-      clock,
-      metrics,
+      ...{ clock, metrics, log },
       lookup: (namespace, key) => this.#reads.lookup(namespace, key),
       onNumbered: (entry) => this.#noteFreshness(entry),
     });
@@ -224,6 +228,10 @@ export class SqliteManifest implements Manifest {
     return { ...(problem !== undefined && { problem }), pending: this.#writer.pending };
   }
 
+  get isReadable(): boolean {
+    return this.#liteFs?.isLevel ?? true;
+  }
+
   /** What other nodes ask, and what this node is among them. */
   get peers(): PrimaryService {
     return this.#place.peers;
@@ -247,22 +255,12 @@ export class SqliteManifest implements Manifest {
     // The last connection to close folds the log into the database, and only one that writes can.
     this.#reader.end();
     await this.#writer[Symbol.asyncDispose]();
+    this.#options.mirror?.[Symbol.dispose]();
   }
 
   #noteFreshness(entry: Entry): void {
     const epoch = this.#reader.read((reader) => reader.namespace(entry.namespace)?.epoch);
     if (epoch !== undefined) this.#freshness.note(epoch, entry);
-  }
-
-  #deleteBroken({ broken, namespace }: ReadEntries): void {
-    for (const { key, variant } of broken) {
-      this.#options.metrics.count('corrupt_rows_total');
-      this.#options.log.warn(
-        { namespace, key },
-        'a row of the manifest failed its checksum and is removed',
-      );
-      void this.#changes.removeBroken(namespace, key, variant);
-    }
   }
 
   #follow(): void {
