@@ -14,11 +14,18 @@ export function statedAge(headers: HeaderList): number {
 
 /**
  * Seconds of age that an answer had on arrival: corrected_initial_age of RFC 9111 §4.2.3.
- * `requestedAt` and `receivedAt` are milliseconds since the epoch.
+ * `requestedAt` and `receivedAt` are milliseconds since the epoch; `clockAhead`: how far they lie before the clock of the
+ * machine, which is the one that the origin's Date has to do with.
  */
-export function initialAge(headers: HeaderList, requestedAt: number, receivedAt: number): number {
-  const date = parseHttpDate(headers.getAll('date')[0] ?? '', receivedAt) ?? receivedAt;
-  const apparentAge = Math.max(0, receivedAt - date - DATE_RESOLUTION_MS) / 1000;
+export function initialAge(
+  headers: HeaderList,
+  requestedAt: number,
+  receivedAt: number,
+  clockAhead = 0,
+): number {
+  const arrivedAt = receivedAt - clockAhead;
+  const date = parseHttpDate(headers.getAll('date')[0] ?? '', arrivedAt) ?? arrivedAt;
+  const apparentAge = Math.max(0, arrivedAt - date - DATE_RESOLUTION_MS) / 1000;
   const responseDelay = Math.max(0, receivedAt - requestedAt) / 1000;
   return Math.max(apparentAge, statedAge(headers) + responseDelay);
 }

@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts';
 import type { Fetched, Fetcher, InterimListener } from '../fetchers/fetcher.ts';
 import type { Entry, EntryDraft } from '../manifest/entry.ts';
 import type { Fill } from '../stashers/fill.ts';
@@ -53,14 +54,16 @@ export function drop(arrival: Arrival): void {
   if (arrival.kind === 'unshared') arrival.fetched.body.destroy();
 }
 
-/** The head of what was fetched, with its times in milliseconds since the epoch. */
-export function headOf(fetched: Fetched, requestedAt: number, receivedAt: number): Head {
+/** The head of what has just been fetched, with its times in milliseconds since the epoch. */
+export function headOf(fetched: Fetched, requestedAt: number, clock: Clock): Head {
+  const receivedAt = clock.now();
   return {
     status: fetched.status,
     headers: fetched.headers,
     source: fetched.source,
     requestedAt,
     receivedAt,
+    clockAhead: clock.ahead?.() ?? 0,
     complete: fetched.complete !== false,
   };
 }

@@ -8,6 +8,17 @@ import type { RequestJudgement } from './request-directives.ts';
 export const MAX_STALE_LIMIT: number = 24 * 3600;
 
 /**
+ * Milliseconds that an entry may have come in the future, as it does from a node whose clock runs ahead. One that lies further
+ * ahead was kept while a clock was wrong, and what its lifetime is counted from is not known.
+ */
+const FUTURE_LIMIT_MS = 10 * 60_000;
+
+/** True: it was kept while a clock was wrong. `nowMs`: milliseconds since the epoch. */
+export function isFromTheFuture(entry: Pick<Entry, 'policy'>, nowMs: number): boolean {
+  return entry.policy.receivedAt > nowMs + FUTURE_LIMIT_MS;
+}
+
+/**
  * What to do with an entry: answer from it; answer from it while it is fresh and refresh it behind, because it will not be for
  * long; answer from it although it is stale and refresh it behind; or ask the origin first.
  */
@@ -72,6 +83,7 @@ function useOf(
   if (policy.alwaysRevalidate || request.noCache) return 'revalidate';
   if (maxAge !== undefined && (maxAge === 0 || exactAge(entry, nowMs) > maxAge))
     return 'revalidate';
+  if (isFromTheFuture(entry, nowMs)) return 'revalidate';
   const leftMs = freshUntil - nowMs;
   if (minFresh !== undefined && leftMs < minFresh * 1000) return 'revalidate';
   if (leftMs > 0) return 'fresh';

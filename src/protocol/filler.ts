@@ -97,7 +97,7 @@ export class Filler {
     }
     filling.begun();
     metrics.count('fills_total', fetched.source);
-    const head = headOf(fetched, requestedAt, clock.now());
+    const head = headOf(fetched, requestedAt, clock);
     const { tags, dropped } = readTags(head.headers);
     resource.subject.tags = tags;
     if (dropped > 0) metrics.count('tags_dropped_total', '', dropped);

@@ -31,7 +31,7 @@ export async function forward(
   const begun = (): void => peer?.begun();
   const options = { signal, key, begun, notBefore, interim };
   const fetched = await supply.fetcher.fetch(resource.ownRequest(), options);
-  const head = headOf(fetched, requestedAt, clock.now());
+  const head = headOf(fetched, requestedAt, clock);
   const report: CacheReport = {
     phase: reason === 'bypass' || reason === 'method' ? 'bypass' : 'miss',
     forward: reason,

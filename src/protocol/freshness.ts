@@ -103,7 +103,7 @@ export function validityOf(
   { directives, lifetime }: Reading = readAnswer(response),
 ): Validity {
   const { status, responseHeaders: headers, profile, requestedAt, receivedAt } = response;
-  const age = initialAge(headers, requestedAt, receivedAt);
+  const age = initialAge(headers, requestedAt, receivedAt, response.clockAhead);
   const alwaysRevalidate = directives.has('no-cache');
   const mustRevalidate = forbidsStale(directives);
   const negative = profile === 'strict' && status >= 400;

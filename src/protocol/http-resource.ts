@@ -123,6 +123,7 @@ export class HttpResource implements Resource {
       profile: freshness,
       requestedAt: head.requestedAt,
       receivedAt: head.receivedAt,
+      clockAhead: head.clockAhead,
       cookies,
       setCookie,
       targets,
@@ -154,7 +155,7 @@ export class HttpResource implements Resource {
   freshen(entry: Entry, head: Head): Freshened {
     const { headers, requestedAt, receivedAt } = head;
     const { freshness: profile, setCookie, targets } = this.#settings;
-    const settings = { profile, setCookie, targets };
+    const settings = { profile, setCookie, targets, clockAhead: head.clockAhead };
     const fresh = freshen(entry, headers, requestedAt, receivedAt, settings);
     if (fresh.kind === 'mismatch' || fresh.changedHeaders) return fresh;
     // Clients that go by Expires alone must be told the new one, so it is worth a row.

@@ -19,6 +19,8 @@ export interface Head {
   readonly requestedAt: number;
   /** Milliseconds since the epoch, when the head had arrived. */
   readonly receivedAt: number;
+  /** Milliseconds that these times lie before the machine's clock. Absent: none. */
+  readonly clockAhead?: number | undefined;
   /** False: the end of the body cannot be told from a cut. */
   readonly complete: boolean;
 }

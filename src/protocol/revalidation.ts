@@ -78,7 +78,7 @@ export function freshen(
   notModified: HeaderList,
   requestedAt: number,
   receivedAt: number,
-  settings: Pick<ArrivedResponse, 'profile' | 'setCookie' | 'targets'>,
+  settings: Pick<ArrivedResponse, 'profile' | 'setCookie' | 'targets' | 'clockAhead'>,
 ): Freshened {
   if (namesAnother(entry, notModified)) return { kind: 'mismatch' };
   const taken = settings.setCookie === 'store' ? notModified : notModified.without('set-cookie');

@@ -30,6 +30,8 @@ export interface ArrivedResponse extends Partial<Pick<HttpSettings, 'setCookie' 
   readonly profile: FreshnessProfile;
   readonly requestedAt: number;
   readonly receivedAt: number;
+  /** Milliseconds that these times lie before the machine's clock. Absent: none. */
+  readonly clockAhead?: number | undefined;
   readonly cookies: CookieMode;
 }
 
@@ -157,9 +159,13 @@ export function plainDirectives(directives: CacheControl): CacheControl {
 }
 
 /** RFC 9110 §6.6.1: the time of arrival stands in for a Date that is missing or broken. */
-export function plainDate({ responseHeaders, receivedAt }: ArrivedResponse): string {
+export function plainDate({
+  responseHeaders,
+  receivedAt,
+  clockAhead = 0,
+}: ArrivedResponse): string {
   const date = parseHttpDate(responseHeaders.getAll('date')[0] ?? '', receivedAt);
-  return formatHttpDate(date ?? receivedAt);
+  return formatHttpDate(date ?? receivedAt - clockAhead);
 }
 
 /**

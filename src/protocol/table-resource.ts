@@ -5,7 +5,7 @@ import type { Entry, EntryDraft, EntryPolicy } from '../manifest/entry.ts';
 import type { BodyInspector, Findings } from '../stashers/body-inspector.ts';
 import type { FlightSubject } from '../stashers/fills.ts';
 import { ageOf } from './age.ts';
-import type { EntryUse } from './entry-use.ts';
+import { type EntryUse, isFromTheFuture } from './entry-use.ts';
 import type { ProtocolRequest } from './protocol.ts';
 import type { Decision, Head, OnMiss, Resource } from './resource.ts';
 import {
@@ -62,6 +62,7 @@ export class TableResource implements Resource {
 
   judge(entry: Entry, now: number): EntryUse {
     if (now >= entry.freshUntil) return 'revalidate';
+    if (entry.freshUntil < FOREVER && isFromTheFuture(entry, now)) return 'revalidate';
     return now < this.repeatableUntil(entry) ? 'fresh' : 'fresh-refresh';
   }
 
