@@ -1,10 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { databases } from '@caje/litefs';
 import { isDamaged, openDatabase, sqliteCode } from '../../../src/sqlite/open-database.ts';
 import { auditRows } from '../../support/litefs-audit.ts';
-import { halted, type JournalLine } from '../../support/litefs-checks.ts';
+import { halted } from '../../support/litefs-checks.ts';
 import { LiteFsCluster, type LiteFsNode, liteFsObstacle } from '../../support/litefs-cluster.ts';
 import { killWriters } from '../../support/litefs-kills.ts';
-import { LiteFsWriter, MANIFEST } from '../../support/litefs-writer.ts';
+import { MANIFEST } from '../../support/litefs-writer.ts';
+import { LiteFsWriters } from '../litefs-writers.ts';
 import type { SoakRow } from '../soak-row.ts';
 import { alsoTry, tryCases } from '../try-cases.ts';
 
@@ -21,76 +23,9 @@ const BACK_MS = 10_000;
 const PAUSE_MS = 7000;
 const LONG_PAUSE_MS = 40_000;
 const LONG_RUN = 5;
+/** Each transaction of a holder that is stopped in one. */
+const SECTION_MS = 1500;
 const MODES = ['delete', 'truncate', 'persist'] as const;
-
-/** The primary and a replica with a writer on each, and a manifest that both have. */
-class Writers implements AsyncDisposable {
-  readonly cluster: LiteFsCluster;
-  readonly primary: LiteFsWriter;
-  readonly #purged = new Map<string, number>();
-
-  private constructor(cluster: LiteFsCluster, primary: LiteFsWriter) {
-    this.cluster = cluster;
-    this.primary = primary;
-  }
-
-  static async start(): Promise<Writers> {
-    const cluster = await LiteFsCluster.start({ nodes: 2 });
-    const primary = await LiteFsWriter.start({ cluster, node: cluster.primary });
-    await primary.put('first');
-    return new Writers(cluster, primary);
-  }
-
-  get replica(): LiteFsNode {
-    return this.cluster.node(1);
-  }
-
-  async onReplica(delayMs = 0): Promise<LiteFsWriter> {
-    return await LiteFsWriter.start({ cluster: this.cluster, node: this.replica, delayMs });
-  }
-
-  /** Purges by a writer what the primary wrote; acknowledged it is once this resolves. */
-  async purge(key: string, by: LiteFsWriter): Promise<void> {
-    await this.primary.put(key);
-    const { jids } = await by.purge(key);
-    this.#purged.set(key, jids['web'] ?? 0);
-  }
-
-  /** The journal that all nodes have. Throws for anything that does not fit, and for a purge that is lost. */
-  async audit(): Promise<readonly JournalLine[]> {
-    return await auditRows(this.cluster, this.#purged);
-  }
-
-  /** Milliseconds until the primary has written. */
-  async written(key: string, limitMs: number): Promise<void> {
-    const from = performance.now();
-    const { outcome } = await this.primary.put(key);
-    const ms = Math.round(performance.now() - from);
-    if (outcome !== 'committed') throw new Error(`${key}: ${outcome}`);
-    if (ms > limitMs) throw new Error(`written only after ${ms} ms`);
-  }
-
-  /** Throws unless each key is in the journal that both nodes have so many times. */
-  async count(times: number, ...keys: readonly string[]): Promise<void> {
-    const found = (await this.audit()).map(({ key }) => key);
-    for (const key of keys) {
-      const there = found.filter((other) => other === key).length;
-      if (there !== times) throw new Error(`${key} is there ${there} times`);
-    }
-  }
-
-  /** Starts the replica's LiteFS again. */
-  async restart(): Promise<void> {
-    if (this.replica.isRunning) this.replica.resume();
-    await this.replica.kill9();
-    await this.replica.start();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.primary[Symbol.asyncDispose]();
-    await this.cluster[Symbol.asyncDispose]();
-  }
-}
 
 /** Faults of HALT on a real LiteFS; with journal clusters other rows try the same. */
 export const rows: readonly SoakRow[] = [
@@ -122,7 +57,7 @@ export const rows: readonly SoakRow[] = [
     full: 50,
     obstacle,
     run: async (run) => {
-      await using writers = await Writers.start();
+      await using writers = await LiteFsWriters.start();
       return await tryCases(run, async (number, random) => {
         await using victim = await writers.onReplica(400);
         await writers.purge(`purged-${number}`, victim);
@@ -143,7 +78,7 @@ export const rows: readonly SoakRow[] = [
     full: 10,
     obstacle,
     run: async (run) => {
-      await using writers = await Writers.start();
+      await using writers = await LiteFsWriters.start();
       return await tryCases(run, async (number) => {
         await using holder = await writers.onReplica(300);
         await writers.purge(`purged-${number}`, holder);
@@ -165,13 +100,18 @@ export const rows: readonly SoakRow[] = [
     full: 20,
     obstacle,
     run: async (run) => {
-      await using writers = await Writers.start();
+      await using writers = await LiteFsWriters.start();
       const pauseMs = run.cases > LONG_RUN ? LONG_PAUSE_MS : PAUSE_MS;
       return await tryCases(run, async (number) => {
-        await using holder = await writers.onReplica(300);
+        await using holder = await writers.onReplica(SECTION_MS);
         await writers.purge(`purged-${number}`, holder);
         const put = holder.begin(`late-${number}`);
         await halted(writers.replica);
+        // It is inside its section once the database is locked there.
+        const { url } = writers.replica;
+        const inside = async (): Promise<boolean> =>
+          (await databases({ url })).get(MANIFEST)?.isLocked === true;
+        await writers.replica.until(inside, 'its transaction');
         holder.process.kill('SIGSTOP');
         const other = writers.primary.begin(`meanwhile-${number}`);
         await delay(pauseMs);
@@ -200,7 +140,7 @@ export const rows: readonly SoakRow[] = [
     full: 50,
     obstacle,
     run: async (run) => {
-      await using writers = await Writers.start();
+      await using writers = await LiteFsWriters.start();
       await using writer = await writers.onReplica();
       return await tryCases(run, async (number) => {
         await writers.purge(`purged-${number}`, writer);
@@ -226,7 +166,7 @@ export const rows: readonly SoakRow[] = [
     full: 1000,
     obstacle,
     run: async (run) => {
-      await using writers = await Writers.start();
+      await using writers = await LiteFsWriters.start();
       await using writer = await writers.onReplica();
       const result = await tryCases(run, async (number) => {
         await writer.put(`short-${number}`);
@@ -243,12 +183,10 @@ export const rows: readonly SoakRow[] = [
     full: 100,
     obstacle,
     run: async (run) => {
-      await using writers = await Writers.start();
+      await using writers = await LiteFsWriters.start();
       await using writer = await writers.onReplica();
       return await tryCases(run, async (number) => {
         await writers.purge(`purged-${number}`, writer);
-        // It is acknowledged before HALT is given back, which the primary then waits for.
-        await writers.written(`before-${number}`, BACK_MS);
         if (number % 2 === 0) await writers.replica.kill9();
         else await writers.replica.stop();
         const put = writer.begin(`away-${number}`);
@@ -269,7 +207,7 @@ export const rows: readonly SoakRow[] = [
     full: 20 * MODES.length,
     obstacle,
     run: async (run) => {
-      await using writers = await Writers.start();
+      await using writers = await LiteFsWriters.start();
       await writers.cluster.inStep(MANIFEST);
       return await tryCases(run, async (number) => {
         const error = writeRaw(writers.replica, MODES[number % MODES.length] ?? 'delete');
