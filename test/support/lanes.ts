@@ -31,6 +31,7 @@ export interface LaneOptions {
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** The program behind `bin/mocha.js`, which would start a process of its own that outlives it. */
 const MOCHA = fileURLToPath(import.meta.resolve('mocha/lib/cli/cli.js'));
+const COMPILED = fileURLToPath(new URL('../../node_modules/.cache/caje', import.meta.url));
 const COUNTS = /^(\d+) passed, (\d+) failed, (\d+) skipped$/;
 /** Mocha's line before it tells what failed and why. */
 const FAILING = /^ *\d+ failing$/;
@@ -84,8 +85,8 @@ async function runGroup(
   const from = performance.now();
   const child = spawn(process.execPath, ['--conditions=caje-source', MOCHA, ...files], {
     cwd: ROOT,
-    // Lanes take ports apart from each other.
-    env: { ...process.env, CAJE_TEST_LANE: String(lane) },
+    // Lanes take ports apart from each other. Compiled code is kept as bin/caje keeps it: what tests start is begun quicker.
+    env: { NODE_COMPILE_CACHE: COMPILED, ...process.env, CAJE_TEST_LANE: String(lane) },
     stdio: ['ignore', 'pipe', 'pipe'],
     // A group of its own, so that what tests have started ends with it.
     detached: true,
