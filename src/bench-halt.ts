@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { type BenchOrder, type BenchResult, benchResult } from './bench-schemas.ts';
+import type { CallOptions } from './body.ts';
 import { ProxyError } from './errors.ts';
 import { workerEntry } from './sqlite/worker-entry.ts';
 
@@ -48,9 +49,13 @@ const END_MS = 10_000;
 
 /**
  * Has processes write one manifest at once: on one file (`local`), each its own and shipped to a primary beside them (`peer`),
- * or each on its LiteFS mount (`litefs`). Everything made for it is gone at the end. Throws `unavailable` when a process ends early.
+ * or each on its LiteFS mount (`litefs`). Everything made for it is gone at the end. Throws `unavailable` when a process ends early, which
+ * all do when the signal fires.
  */
-export async function benchHalt(options: BenchOptions): Promise<BenchReport> {
+export async function benchHalt(
+  options: BenchOptions,
+  { signal }: CallOptions = {},
+): Promise<BenchReport> {
   const { lock, nodes, writes } = options;
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'caje-bench-'));
@@ -62,7 +67,7 @@ export async function benchHalt(options: BenchOptions): Promise<BenchReport> {
     const own = await folderIn(folder, 'primary');
     const path = join(own, 'manifest.db');
     const order = { ...base, name: 'primary', folder: own, path, token: TOKEN } as const;
-    const process = stack.use(await BenchProcess.start({ ...order, lock: 'local' }));
+    const process = stack.use(await BenchProcess.start({ ...order, lock: 'local' }, signal));
     primary = process.url;
   }
   const writers: BenchProcess[] = [];
@@ -77,7 +82,7 @@ export async function benchHalt(options: BenchOptions): Promise<BenchReport> {
       ...placeOf(options, number - 1, folder, own),
     };
     const token = lock === 'peer' ? TOKEN : '';
-    writers.push(stack.use(await BenchProcess.start({ ...order, primary, token })));
+    writers.push(stack.use(await BenchProcess.start({ ...order, primary, token }, signal)));
   }
   const from = performance.now();
   const results = await Promise.all(writers.map(async (writer) => await writer.write()));
@@ -140,11 +145,20 @@ class BenchProcess implements AsyncDisposable {
     this.#ended = once(child, 'exit');
   }
 
-  static async start(order: BenchOrder): Promise<BenchProcess> {
+  /** Throws the signal's reason, also later by ending the process. */
+  static async start(order: BenchOrder, signal: AbortSignal | undefined): Promise<BenchProcess> {
+    signal?.throwIfAborted();
     const entry = fileURLToPath(workerEntry(new URL('./bench-writer.ts', import.meta.url)));
     const child = spawn(process.execPath, [...process.execArgv, entry, JSON.stringify(order)], {
       stdio: ['pipe', 'pipe', 'inherit'],
+      // A Ctrl-C is told to this process alone, which ends the others in order.
+      detached: true,
     });
+    // One that was killed reads nothing any more.
+    child.stdin.on('error', () => {});
+    const stop = (): void => void child.kill('SIGKILL');
+    signal?.addEventListener('abort', stop);
+    child.once('exit', () => signal?.removeEventListener('abort', stop));
     const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
     const started = new BenchProcess(child, lines);
     const late = setTimeout(() => child.kill('SIGKILL'), READY_MS);

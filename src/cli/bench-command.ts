@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { BenchOptions, BenchReport } from '../bench-halt.ts';
 import { ProxyError } from '../errors.ts';
 import { parseCount, parseFilled } from './command-options.ts';
+import { stoppable } from './stoppable.ts';
 import { EXIT, print, TableWriter } from './terminal.ts';
 
 interface HaltOptions {
@@ -46,7 +47,7 @@ export function addBenchCommand(program: Command): void {
       `
 local: all on one file. peer: each has a file of its own and hands its writes to a primary beside them, over loopback. With
 --litefs only that is measured, on the database caje-bench-halt.db. Each write is durable before the next. What was made for
-it is removed. Exit code 1 if a write failed or waited for the lock for more than 10 s.
+it is removed, also on Ctrl-C. Exit code 1 if it was stopped, or if a write failed or waited for the lock for more than 10 s.
 
 Examples:
   caje bench halt --nodes 3 --writes 200
@@ -73,13 +74,15 @@ async function halt(options: HaltOptions): Promise<number> {
     ].map((title) => ({ title, width: 9 })),
   );
   let isWell = true;
-  for (const run of runsOf(options)) {
-    const report = await benchHalt(run);
-    isWell &&= report.failed === 0 && report.timeouts === 0;
-    if (options.json) print(JSON.stringify(report));
-    else table.row(cellsOf(report));
-  }
-  return isWell ? EXIT.done : EXIT.failed;
+  const stopped = await stoppable(async (signal) => {
+    for (const run of runsOf(options)) {
+      const report = await benchHalt(run, { signal });
+      isWell &&= report.failed === 0 && report.timeouts === 0;
+      if (options.json) print(JSON.stringify(report));
+      else table.row(cellsOf(report));
+    }
+  });
+  return isWell && !stopped ? EXIT.done : EXIT.failed;
 }
 
 function runsOf(options: HaltOptions): readonly BenchOptions[] {

@@ -1,10 +1,14 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { expect } from 'chai';
 import type { BenchReport } from '../../src/bench-halt.ts';
+import { eventually } from '../criteria/eventually.ts';
 import { LiteFsCluster, liteFsObstacle } from '../support/litefs-cluster.ts';
-import { runCaje } from '../support/run-caje.ts';
+import { CAJE, cleanEnv, runCaje } from '../support/run-caje.ts';
 import { skipUnless } from '../support/skip.ts';
+import { tempFolder } from '../support/temp-folder.ts';
 
 function leftOver(): string[] {
   return readdirSync(tmpdir()).filter((name) => /^caje-bench-\w{6}$/.test(name));
@@ -63,6 +67,26 @@ describe('caje bench halt', function () {
       const { code, stderr } = await runCaje(['bench', 'halt', ...args]);
       expect([code, stderr]).to.deep.equal([2, stderr]);
       expect(stderr).to.include('one API for each mount');
+    }
+  });
+
+  it('ends what it started and leaves nothing behind on SIGINT and SIGTERM', async () => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      await using folder = await tempFolder();
+      const args = ['bench', 'halt', '--nodes', '2', '--writes', '1000000', '--lock', 'local'];
+      const child = spawn(CAJE, args, {
+        env: cleanEnv({ TMPDIR: folder.path }),
+        stdio: ['ignore', 'ignore', 'inherit'],
+      });
+      const ended = once(child, 'exit');
+      await eventually('a manifest', () =>
+        readdirSync(folder.path, { recursive: true }).some((name) =>
+          String(name).endsWith('manifest.db-lock'),
+        ),
+      );
+      child.kill(signal);
+      expect(await ended).to.deep.equal([1, null]);
+      expect(readdirSync(folder.path)).to.deep.equal([]);
     }
   });
 
