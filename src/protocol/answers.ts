@@ -3,7 +3,7 @@ import type { Entry } from '../manifest/entry.ts';
 import { isDigest } from '../storage/digest.ts';
 import type { Arrival } from './arrival.ts';
 import { fetchedContent, fillContent } from './contents.ts';
-import type { CacheReport, ForwardReason, ProtocolResponse, Replay } from './protocol.ts';
+import type { CacheReport, Content, ForwardReason, ProtocolResponse, Replay } from './protocol.ts';
 import type { Head, Resource } from './resource.ts';
 
 /** What lets an edge repeat a hit. Absent: what varies, or has to be asked about each time, needs the protocol's eye. */
@@ -14,6 +14,26 @@ export function replayOf(
   if (vary.length > 0 || policy.alwaysRevalidate || !isDigest(digest)) return undefined;
   const { receivedAt, initialAge } = policy;
   return { namespace, key, digest, size, freshUntil, until, receivedAt, initialAge };
+}
+
+/** A kept answer, whose body is open; a hit may be repeated by the edge. Times: milliseconds since the epoch. */
+export function keptResponse(
+  resource: Pick<Resource, 'served' | 'repeatableUntil'>,
+  entry: Entry,
+  content: Content,
+  now: number,
+  report: CacheReport,
+): ProtocolResponse {
+  const { status, freshUntil, policy } = entry;
+  const ttl = Math.floor((freshUntil - now) / 1000);
+  return {
+    status,
+    headers: resource.served(entry, now),
+    content,
+    report: { ttl, askedAt: policy.receivedAt, ...report },
+    selectable: status === 200,
+    replay: report.phase === 'hit' ? replayOf(entry, resource.repeatableUntil(entry)) : undefined,
+  };
 }
 
 /** Why a request goes forward, given what is kept under its key and what of that fits. RFC 9211 §2.2. */

@@ -25,13 +25,10 @@ interface Stretch extends ByteRange {
 /**
  * Asks for what is missing beside the parts that are kept, on the condition that they still hold (If-Range), and gives the whole as a
  * 200. An answer that is no fitting 206 takes the place of the parts; one that does not fit is let go of and the whole asked for.
+ * Beside a part without a strong tag the rest is asked for too, and only an answer that is no 206 is taken.
  * RFC 9110 §13.1.5, §15.3.7.3, RFC 9111 §3.4. `open`: the bodies of the parts, those that are there.
  */
-export function completing(
-  inner: Fetcher,
-  parts: Parts & { readonly tag: string },
-  open: () => Promise<OpenParts>,
-): Fetcher {
+export function completing(inner: Fetcher, parts: Parts, open: () => Promise<OpenParts>): Fetcher {
   return {
     name: inner.name,
     locate: inner.locate?.bind(inner),
@@ -55,7 +52,7 @@ export function completing(
 // Absent: the whole has to be asked for.
 async function complete(
   inner: Fetcher,
-  parts: Parts & { readonly tag: string },
+  parts: Parts,
   opened: OpenParts,
   request: FetchRequest,
   options: FetchOptions,
@@ -123,10 +120,11 @@ function stretchesOf({ parts }: OpenParts, total: number): readonly Stretch[] {
 function rangeHeaders(
   headers: HeaderList,
   { start, end }: ByteRange,
-  { total, tag }: Parts & { readonly tag: string },
+  { total, tag }: Parts,
 ): HeaderList {
   const last = end === total - 1 ? '' : String(end);
-  return headers.append('Range', `bytes=${start}-${last}`).append('If-Range', tag);
+  const ranged = headers.append('Range', `bytes=${start}-${last}`);
+  return tag === undefined ? ranged : ranged.append('If-Range', tag);
 }
 
 /** Whether an answer holds what was asked for of the same representation. */
@@ -141,6 +139,7 @@ function fits(
     range?.start === wanted.start &&
     range.end === wanted.end &&
     range.total === parts.total &&
+    parts.tag !== undefined &&
     strongTag(headers) === parts.tag &&
     varyNames(headers).every((name) => parts.newest.vary.includes(name))
   );

@@ -14,7 +14,7 @@ export interface RangeAsk {
   readonly range: string;
   /** The client's fields. */
   readonly headers: HeaderList;
-  /** True: a part without a strong tag is kept too; nothing is ever joined to it. */
+  /** True: a part without a strong tag is kept too, also where it is shorter than it says; nothing is ever joined to it. */
   readonly keepsUntagged: boolean;
   /** Where a part with these fields is kept among those of its variant. */
   place(variant: string, headers: HeaderList): number;
@@ -79,18 +79,27 @@ export class PartialResource implements Resource {
   decide(head: Head): Decision {
     // An origin that does not know ranges sends the whole.
     if (head.status === 200) return this.#whole.decide(head);
-    const range = head.status === 206 ? contentRangeOf(head.headers) : undefined;
-    const length = head.headers.get('content-length');
-    if (!range || (length !== undefined && Number(length) !== lengthOf(range)))
-      return { keep: 'no', reason: 'no-part' };
-    if (!this.#ask.keepsUntagged && strongTag(head.headers) === undefined)
-      return { keep: 'no', reason: 'no-strong-tag' };
+    const part = head.status === 206 ? this.#partOf(head.headers) : undefined;
+    if (!part) return { keep: 'no', reason: 'no-part' };
     // What may be kept of a part is what may be kept of its whole. RFC 9111 §3.3.
-    const decision = this.#whole.decide({ ...head, status: 200 });
+    const decision = this.#whole.decide({ ...head, headers: part, status: 200 });
     if (decision.keep !== 'store') return { keep: 'no', reason: 'no-part' };
     const { draft } = decision;
     const variant = partVariant(draft.variant, this.#ask.place(draft.variant, draft.headers));
     return { keep: 'store', draft: { ...draft, status: 206, variant } };
+  }
+
+  // The fields to keep with a part. Absent: it is none that is kept.
+  #partOf(headers: HeaderList): HeaderList | undefined {
+    const range = contentRangeOf(headers);
+    const isTagged = strongTag(headers) !== undefined;
+    if (!range || !(isTagged || this.#ask.keepsUntagged)) return undefined;
+    const length = Number(headers.get('content-length') ?? lengthOf(range));
+    if (length === lengthOf(range)) return headers;
+    // An incomplete part holds what came of it. What may be joined has to say itself what it holds.
+    if (isTagged || length < 1) return undefined;
+    const held = `bytes ${range.start}-${range.start + length - 1}/${range.total}`;
+    return headers.with('Content-Range', held);
   }
 
   freshen(entry: Entry, head: Head): Freshened {

@@ -2,8 +2,9 @@ import { randomUUIDv7 } from 'node:crypto';
 import { messageOf } from '../errors.ts';
 import type { HeaderList } from '../headers.ts';
 import type { Entry } from '../manifest/entry.ts';
+import type { Fill } from '../stashers/fill.ts';
 import { withStash } from '../stashers/stasher.ts';
-import type { Supply } from './arrival.ts';
+import type { Arrival, Supply } from './arrival.ts';
 import { chooseRange } from './byte-ranges.ts';
 import type { PullThroughOptions } from './filler.ts';
 import { openParts, partialContent } from './partial-bodies.ts';
@@ -27,6 +28,8 @@ export interface PartialUse {
   readonly resource: Resource;
   /** Where it is fetched from and kept. */
   readonly supply: Supply;
+  /** What a fetch of the whole that others began has brought, where a range is wanted that has come by now. Absent: not yet. Never rejects. */
+  comeBy(arrival: Promise<Arrival>): Promise<Arrival | undefined>;
   /** Absent: no part is kept. */
   readonly reason: ForwardReason | undefined;
   /** The answer from parts that may be used without asking. Absent: they do not hold what is wanted. */
@@ -62,6 +65,7 @@ export function usePartial(
   return {
     resource: asksForPart ? new PartialResource(resource, { ...ask, range, place }) : resource,
     supply: parts && !asksForPart ? { ...kept, fetcher: completed(parts, kept, options) } : kept,
+    comeBy: async (arrival) => (asksForPart ? await comeBy(range, arrival) : undefined),
     reason: parts && 'partial',
     answer: async () => parts && (await answer(resource, headers, parts, supply, options)),
   };
@@ -99,6 +103,20 @@ async function answer(
   };
 }
 
+async function comeBy(range: string, arrival: Promise<Arrival>): Promise<Arrival | undefined> {
+  // Whatever is not there yet may take longer than asking for the range.
+  const come = await Promise.race([arrival, undefined]).catch(() => undefined);
+  return come?.kind === 'filling' && isHeld(range, come.fill) ? come : undefined;
+}
+
+function isHeld(range: string, { whole, expectedSize, received }: Fill): boolean {
+  const size = whole?.size ?? expectedSize;
+  if (whole || size === undefined) return whole !== undefined;
+  const choice = chooseRange(range, size);
+  if (choice.kind !== 'parts') return choice.kind === 'unsatisfiable';
+  return choice.ranges.every(({ end }) => end < received);
+}
+
 interface Wanted {
   /** Each once. */
   readonly parts: readonly Part[];
@@ -122,13 +140,9 @@ function wantedParts(headers: HeaderList, { parts, total, tag }: Parts): Wanted 
 }
 
 function completed(parts: Parts, supply: Supply, options: PullThroughOptions): Supply['fetcher'] {
-  const { tag } = parts;
-  if (tag === undefined) return supply.fetcher;
-  return completing(
-    supply.fetcher,
-    { ...parts, tag },
-    async () => await openParts(parts.parts, { ...supply, signal: undefined }, options),
-  );
+  // Without a client's signal: others may wait for the same fetch.
+  const from = { ...supply, signal: undefined };
+  return completing(supply.fetcher, parts, async () => await openParts(parts.parts, from, options));
 }
 
 // Once the whole is kept its parts say nothing more, and must not come back when it goes.

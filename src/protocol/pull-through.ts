@@ -3,7 +3,7 @@ import { messageOf, ProxyError } from '../errors.ts';
 import type { Entry } from '../manifest/entry.ts';
 import { Beginning, Fills, type Flight } from '../stashers/fills.ts';
 import { abortable } from './abortable.ts';
-import { fillingResponse, forwardReason, replayOf, unsharedResponse } from './answers.ts';
+import { fillingResponse, forwardReason, keptResponse, unsharedResponse } from './answers.ts';
 import { type Arrival, type Ask, drop, type Supply } from './arrival.ts';
 import { earlyEntry, earlyHit, hitBeside } from './early-hit.ts';
 import { Filler, ownedKey, type PullThroughOptions } from './filler.ts';
@@ -96,6 +96,9 @@ export class PullThrough {
     if (beside) return beside;
     const instead = await this.#insteadOfFetching(resource, supply, ask);
     if (instead) return instead;
+    const come = flight && (await partial?.comeBy(flight.arrival));
+    const part = come && (await this.#arrived(resource, supply, flight, come, ask.reason));
+    if (part) return part;
     return await this.#fetch(partial?.resource ?? resource, partial?.supply ?? supply, ask, !entry);
   }
 
@@ -174,17 +177,9 @@ export class PullThrough {
     const content = await openEntry(entry, supply, this.#options);
     if (!content) return undefined;
     const now = this.#options.clock.now();
-    const ttl = Math.floor((entry.freshUntil - now) / 1000);
     if (phase === 'stale')
       this.#options.metrics.count('stale_served_total', extra.forward ? 'error' : 'refreshing');
-    return {
-      status: entry.status,
-      headers: resource.served(entry, now),
-      content,
-      report: { phase, ttl, askedAt: entry.policy.receivedAt, ...extra },
-      selectable: entry.status === 200,
-      replay: phase === 'hit' ? replayOf(entry, resource.repeatableUntil(entry)) : undefined,
-    };
+    return keptResponse(resource, entry, content, now, { phase, ...extra });
   }
 
   async #fetchShared(resource: Resource, supply: Supply, ask: Ask): Promise<ProtocolResponse> {

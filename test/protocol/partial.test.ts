@@ -4,9 +4,6 @@ import { etagOf } from '../support/oracle-send.ts';
 import { inShort, openRanged, type RangedPlace, SIZE } from './ranged-place.ts';
 
 describe('parts of what is not kept whole', () => {
-  let strict: RangedPlace;
-  let rfc: RangedPlace;
-  /** The one that a test uses, and the target that is its own. */
   let at: RangedPlace;
   let path = '';
   let tests = 0;
@@ -32,17 +29,14 @@ describe('parts of what is not kept whole', () => {
   }
 
   before(async () => {
-    strict = await openRanged();
-    rfc = await openRanged({ freshness: 'rfc' });
+    at = await openRanged();
   });
 
   after(async () => {
-    await strict[Symbol.asyncDispose]();
-    await rfc[Symbol.asyncDispose]();
+    await at[Symbol.asyncDispose]();
   });
 
   beforeEach(() => {
-    at = strict;
     path = `/${++tests}`;
   });
 
@@ -242,47 +236,6 @@ describe('parts of what is not kept whole', () => {
       await at.place.loseBody(path);
       await expectWhole('MISS');
       expect(at.seen(path).at(-1)).to.deep.equal(['', '']);
-    });
-  });
-
-  describe('what is no part to be joined', () => {
-    const weak = 'W/"1"';
-
-    it('a part with a weak tag is not kept in profile strict', async () => {
-      at.serve(path, () => ({ etag: weak }));
-      await expectPart('0-99', 'MISS', 0, 99);
-      await expectPart('0-99', 'MISS', 0, 99);
-      expect(await at.place.entries(path)).to.deep.equal([]);
-    });
-
-    it('in profile rfc it answers ranges within it, and a GET asks for the whole', async () => {
-      at = rfc;
-      at.serve(path, () => ({ etag: weak }));
-      await expectPart('0-99', 'MISS', 0, 99);
-      await expectPart('10-19', 'HIT', 10, 19);
-      await expectPart('100-999', 'MISS', 100, 999);
-      await expectWhole('MISS');
-      expect(at.seen(path).at(-1)).to.deep.equal(['', '']);
-    });
-
-    it('an answer with another status than 200 or 206 is handed on and not kept', async () => {
-      at = rfc;
-      at.serve(path, () => ({ status: 416 }));
-      expect((await at.settled(path, range('0-9'))).status).to.equal(416);
-      expect(await at.place.entries(path)).to.deep.equal([]);
-    });
-
-    it('an answer that must not be kept is no part', async () => {
-      at.serve(path, () => ({ headers: [['Cache-Control', 'no-store']] }));
-      await expectPart('0-99', 'MISS', 0, 99);
-      expect(await at.place.entries(path)).to.deep.equal([]);
-    });
-
-    it('a part of one variant says nothing of another', async () => {
-      at.serve(path, () => ({ headers: [['Vary', 'X-A']] }));
-      await at.settled(path, { ...range('0-99'), 'x-a': '1' });
-      expect(inShort(await at.settled(path, { ...range('0-9'), 'x-a': '1' }))[2]).to.equal('HIT');
-      expect(inShort(await at.settled(path, { ...range('0-9'), 'x-a': '2' }))[2]).to.equal('MISS');
     });
   });
 
