@@ -10,6 +10,7 @@ import { callControl } from '../src/http/control-client.ts';
 import { type ReloadReport, reloadReport } from '../src/reload-schemas.ts';
 import { HttpClient, readBytes } from './support/http-client.ts';
 import { NodeProcess } from './support/node-process.ts';
+import { type TempFolder, tempFolder } from './support/temp-folder.ts';
 
 const BAD = join(import.meta.dirname, 'fixtures/config/bad');
 
@@ -64,12 +65,17 @@ class NamedOrigin implements AsyncDisposable {
   }
 }
 
+function tokenOf(name: string): string {
+  return `a-token-that-nobody-guesses-of-${name}`;
+}
+
 describe('a configuration that is loaded again', function () {
   this.timeout(60_000);
   let one: NamedOrigin;
   let two: NamedOrigin;
   let node: NodeProcess;
   let client: HttpClient;
+  let folder: TempFolder;
 
   /** What the node is started with. */
   function base(): Tree {
@@ -77,12 +83,13 @@ describe('a configuration that is loaded again', function () {
       storage: { local: { type: 'disk', path: 'blobs', keepFree: 0 } },
       fetchers: { site: { type: 'origin', url: one.url } },
       rules: [{ name: 'site', protocol: 'http', fetch: 'site', preserveHost: true }],
+      cluster: { tokens: [{ name: 'n1', file: 'n1' }] },
     };
   }
 
   /** The same with what changes, as the file has it. */
   async function write(more: Tree): Promise<void> {
-    const listen = { public: new URL(node.url).host };
+    const listen = { public: new URL(node.url).host, peer: new URL(node.peerUrl).host };
     await writeFile(node.configFile, stringify({ ...base(), listen, data: node.dataDir, ...more }));
   }
 
@@ -102,10 +109,13 @@ describe('a configuration that is loaded again', function () {
   });
 
   before(async () => {
+    folder = await tempFolder();
+    for (const name of ['n1', 'n2']) await writeFile(join(folder.path, name), tokenOf(name));
     one = await NamedOrigin.start('one');
     two = await NamedOrigin.start('two');
     client = new HttpClient();
-    node = await NodeProcess.start({ config: base() });
+    const listen = { public: '127.0.0.1:0', peer: '127.0.0.1:0' };
+    node = await NodeProcess.start({ config: { ...base(), listen }, folder: folder.path });
   });
 
   after(async () => {
@@ -113,6 +123,7 @@ describe('a configuration that is loaded again', function () {
     await node[Symbol.asyncDispose]();
     await one[Symbol.asyncDispose]();
     await two[Symbol.asyncDispose]();
+    await folder[Symbol.asyncDispose]();
   });
 
   afterEach(async () => {
@@ -121,7 +132,7 @@ describe('a configuration that is loaded again', function () {
   });
 
   // Each of the others is loaded by itself in test/config.
-  const bad = readdirSync(BAD).flatMap((file, at) => (at % 4 === 0 ? [join(BAD, file)] : []));
+  const bad = readdirSync(BAD).flatMap((file, at) => (at % 5 === 0 ? [join(BAD, file)] : []));
 
   it(`F-111: ${bad.length} bad ones are refused by key, and each leaves the old settings`, async () => {
     const before = (await node.counters())['config_reloads_total{refused}'] ?? 0;
@@ -145,7 +156,7 @@ describe('a configuration that is loaded again', function () {
   it('SIGHUP brings new rules into force, and the log says what changed and what waits for a restart', async () => {
     await write({
       ...other(),
-      listen: { public: '127.0.0.1:1' },
+      listen: { public: '127.0.0.1:1', peer: new URL(node.peerUrl).host },
       storage: { local: { type: 'disk', path: 'blobs', keepFree: 0, maxBytes: '1GiB' } },
       trustedProxies: ['127.0.0.1'],
     });
@@ -208,13 +219,13 @@ describe('a configuration that is loaded again', function () {
     expect(await get('/hot')).to.equal('404');
   });
 
-  it('requests during 20 reloads go by the old rules or the new ones, never by some of each', async () => {
+  it('requests during 10 reloads go by the old rules or the new ones, never by some of each', async () => {
     let isOver = false;
     const seen = new Set<string>();
     const clients = Array.from({ length: 4 }, async (_, at) => {
       for (let number = 0; !isOver; number++) seen.add(await get(`/many/${at}/${number}`));
     });
-    for (let turn = 0; turn < 20; turn++) {
+    for (let turn = 0; turn < 10; turn++) {
       await write(turn % 2 === 0 ? other() : {});
       await reload();
     }
@@ -248,6 +259,20 @@ describe('a configuration that is loaded again', function () {
     await get('/loud');
     await node.logged(({ msg, url }) => msg === 'request' && url === '/loud');
     expect(requests()).to.equal(before + 1);
+  });
+
+  it('takes tokens of peers and gives them up', async () => {
+    const asPeer = async (name: string): Promise<number> => {
+      const headers = { authorization: `Bearer ${tokenOf(name)}` };
+      return (await client.get(`${node.peerUrl}/_caje/peer/v1/node`, { headers })).status;
+    };
+    expect([await asPeer('n1'), await asPeer('n2')]).to.deep.equal([200, 401]);
+    await write({ cluster: { tokens: [{ name: 'n2', file: 'n2' }] } });
+    expect((await reload()).changed).to.deep.equal(['cluster.tokens']);
+    expect([await asPeer('n1'), await asPeer('n2')]).to.deep.equal([401, 200]);
+    await write({ cluster: { tokens: [{ name: 'n3', file: 'nowhere' }] } });
+    expect(String(await reload().catch((error: unknown) => error))).to.include('nowhere');
+    expect(await asPeer('n2')).to.equal(200);
   });
 
   it('caje config reload prints the same, as lines or as JSON, and ends with 2 for a bad file', async () => {

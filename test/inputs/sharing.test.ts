@@ -1,3 +1,5 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { InputPlace, RAW_HOST, type Seen, say } from './place.ts';
 
@@ -176,5 +178,10 @@ describe('what may be shared, through a node', () => {
       await place.ask(path, { headers: { host, [name]: `canary53-${number}` } });
     }
     expect(JSON.stringify(place.log.lines)).to.not.include('canary53');
+    const files = await readdir(place.folder.path, { recursive: true, withFileTypes: true });
+    for (const file of files.filter((one) => one.isFile())) {
+      const bytes = await readFile(join(file.parentPath, file.name)).catch(() => Buffer.alloc(0));
+      expect(bytes.includes('canary53'), file.name).to.equal(false);
+    }
   });
 });
