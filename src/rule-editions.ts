@@ -110,6 +110,8 @@ export class RuleEditions implements RuleSource, AsyncDisposable {
     return async (input, options) => {
       const { router, handlers } = this.#edition;
       const lease = router.leases.take();
+      // Whoever left may never have asked for the first item; what still fetches for it counts by itself.
+      options.signal?.addEventListener('abort', () => lease[Symbol.dispose](), { once: true });
       try {
         const output = await handlers[name]?.(input, options);
         if (isStream(output)) return releasing(output, lease);

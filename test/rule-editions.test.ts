@@ -111,6 +111,18 @@ describe('editions of the rules', () => {
     await editions[Symbol.asyncDispose]();
   });
 
+  it('a command whose caller left before its first item keeps nothing open', async () => {
+    const { editions, clock, closed, config } = await place();
+    const left = new AbortController();
+    await editions.command('list')(undefined, { signal: left.signal });
+    editions.put(await editions.make(config('b'), {}));
+    left.abort();
+    await eventually('it waits for quiet', () => clock.sleeping === 1);
+    clock.advance(1_000);
+    await eventually('it is closed', () => closed.length === 1);
+    await editions[Symbol.asyncDispose]();
+  });
+
   it('closes at its own end what is still in use', async () => {
     const { editions, closed, config } = await place();
     editions.current.leases.take();
