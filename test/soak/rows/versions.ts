@@ -5,6 +5,7 @@ import { NEWER_SCHEMA, NEWER_VERSION_ENV, SCHEMA } from '../../support/newer-ver
 import { OracleOrigin } from '../../support/oracle-origin.ts';
 import { CLUSTER_HOST, PeerCluster } from '../../support/peer-cluster.ts';
 import { s3ServerMissing, startS3Server } from '../../support/s3-server.ts';
+import { pathOwnedBy } from '../cluster-keys.ts';
 import { counterOf } from '../journal-asks.ts';
 import type { SoakRow, SoakRun } from '../soak-row.ts';
 import { alsoTry, tryCases } from '../try-cases.ts';
@@ -84,6 +85,8 @@ async function twoVersions(run: SoakRun): ReturnType<SoakRow['run']> {
     );
     const keys = rowsOf(cluster.node(0));
     if (keys.length !== pages) throw new Error(`${keys.length} rows of ${pages}`);
+    if (queryManifest(cluster.node(NEWER), FILLED).length === 0)
+      throw new Error('the newer version wrote nothing into its column');
     for (const node of cluster.nodes) {
       const corrupt = await counterOf(node, 'corrupt_rows_total');
       const dropped = await counterOf(node, 'changes_dropped_total');
@@ -94,8 +97,9 @@ async function twoVersions(run: SoakRun): ReturnType<SoakRow['run']> {
   });
 
   async function page(number: number): Promise<void> {
-    const path = `/${number}?size=${SIZE}`;
+    // Its owner alone writes it.
     const filling = number % cluster.nodes.length;
+    const path = pathOwnedBy(cluster, filling, number, `size=${SIZE}`);
     await ask(filling, path);
     for (const index of cluster.nodes.keys()) {
       await eventually(
@@ -119,6 +123,7 @@ async function twoVersions(run: SoakRun): ReturnType<SoakRow['run']> {
   }
 }
 
+const FILLED = 'SELECT jid FROM entries WHERE later IS NOT NULL LIMIT 1';
 const ROW = 'SELECT jid FROM entries WHERE key LIKE ?';
 
 type DataFolder = Parameters<typeof queryManifest>[0];
