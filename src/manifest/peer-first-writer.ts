@@ -23,6 +23,14 @@ const SHIP_MS = 2000;
 
 type WriteRequest = ChangeRequest | PurgeRequest;
 
+/** What tests do otherwise. */
+export interface PeerFirstOptions {
+  /** Absent: as the LiteFS beside this node says. */
+  readonly states?: PrimaryStates | undefined;
+  /** Longest wait for the primary's node. Absent: 2,000 ms. */
+  readonly shipMs?: number | undefined;
+}
+
 /**
  * The writer of a node of a LiteFS cluster whose nodes know each other: changes are handed to the node beside LiteFS' primary,
  * and written here under HALT while that one cannot be reached or does not answer in time. Either way may have written
@@ -35,18 +43,19 @@ export class PeerFirstWriter {
   readonly #shipper: ReplicaShipper;
   readonly #primary: LiteFsPrimary;
   readonly #leases: PrimaryLeases;
+  readonly #shipMs: number;
   #isPrimary = false;
   #link: PrimaryLink | undefined;
   #url = '';
   #isClosing = false;
 
-  /** `states` absent: as the LiteFS beside this node says. */
   constructor(
     settings: WriterSettings,
     context: ManifestWriterContext,
-    states: PrimaryStates = (signal) => liteFsStates(settings, signal),
+    { states, shipMs = SHIP_MS }: PeerFirstOptions = {},
   ) {
     this.#settings = settings;
+    this.#shipMs = shipMs;
     this.#context = context;
     const { cluster } = settings;
     this.#local = new ManifestWriter(settings, context);
@@ -69,7 +78,8 @@ export class PeerFirstWriter {
       count: (outcome) => context.notify({ type: 'count', name: 'leases_total', label: outcome }),
     });
     this.#primary = new LiteFsPrimary({
-      ...{ settings: cluster, states, listens: () => this.#listens() },
+      ...{ settings: cluster, listens: () => this.#listens() },
+      states: states ?? ((signal) => liteFsStates(settings, signal)),
       moved: (state) => this.#moved(state),
       found: (link) => this.#found(link),
     });
@@ -136,7 +146,7 @@ export class PeerFirstWriter {
 
   #found(link: PrimaryLink): void {
     this.#link = link;
-    this.#shipper.use(limited(link));
+    this.#shipper.use(limited(link, this.#shipMs));
     // What waits for HALT goes first, as it came first.
     for (const waiting of this.#local.takeAll()) handOn(waiting, this.#ship(waiting.request));
     this.#context.notify({ type: 'link' });
@@ -211,14 +221,12 @@ export class PeerFirstWriter {
   }
 }
 
-function limited({ client, known }: PrimaryLink): ShipperLink {
+function limited({ client, known }: PrimaryLink, limitMs: number): ShipperLink {
   return {
     known,
     client: {
-      batch: async (request, options) =>
-        await client.batch(request, { ...options, limitMs: SHIP_MS }),
-      purge: async (request, options) =>
-        await client.purge(request, { ...options, limitMs: SHIP_MS }),
+      batch: async (request, options) => await client.batch(request, { ...options, limitMs }),
+      purge: async (request, options) => await client.purge(request, { ...options, limitMs }),
     },
   };
 }

@@ -10,6 +10,9 @@ import { purgeRequest, putRequest } from '../support/litefs-writer.ts';
 import { PeerFirst } from '../support/peer-first.ts';
 import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
 
+const SHORT_MS = 500;
+const LONG_MS = 20_000;
+
 /** Handed to the primary's node first, written under the lock second: each change once. DESIGN 6, "which HALT binding". */
 describe('PeerFirstWriter', function () {
   this.timeout(30_000);
@@ -28,8 +31,9 @@ describe('PeerFirstWriter', function () {
     await folder[Symbol.asyncDispose]();
   });
 
-  const start = async (name: string | undefined, ...others: string[]): Promise<PeerFirst> =>
-    cluster.use(await PeerFirst.start({ folder: folder.path, settings: { others } }, name));
+  /** `shipMs`: so short where it is to run out, and otherwise so long that it never does. */
+  const start = async (shipMs: number, name: string, ...others: string[]): Promise<PeerFirst> =>
+    cluster.use(await PeerFirst.start({ folder: folder.path, settings: { others }, shipMs }, name));
   const state = (node: PeerFirst): unknown =>
     node.writer.handle({ op: 'cluster', ask: { kind: 'state' } });
   /** Resolves once changes go to a node. */
@@ -43,7 +47,7 @@ describe('PeerFirstWriter', function () {
     node.journal().map(({ jid, op, key }) => `${jid} ${op} ${key}`);
 
   it('hands changes to the node beside the primary of LiteFS, which writes them', async () => {
-    const node = await start('n1', relay.url);
+    const node = await start(LONG_MS, 'n1', relay.url);
     await linked(node, 'n1');
     expect(jidOf(await node.put('a'))).to.equal(1);
     const { jids, entries } = await node.purge('a');
@@ -53,7 +57,7 @@ describe('PeerFirstWriter', function () {
   });
 
   it('writes under the lock while that node is away, and goes back to it afterwards', async () => {
-    const node = await start('n1', relay.url);
+    const node = await start(LONG_MS, 'n1', relay.url);
     await linked(node, 'n1');
     relay.fault = { refuse: true };
     relay.resetAll();
@@ -73,7 +77,7 @@ describe('PeerFirstWriter', function () {
   });
 
   it('finds what was written though the answer was lost, purges too, and writes nothing twice', async () => {
-    const node = await start('n1', relay.url);
+    const node = await start(SHORT_MS, 'n1', relay.url);
     await linked(node, 'n1');
     relay.fault = { stallAfter: 0 };
     const [put, other] = await Promise.all([node.put('a'), node.put('b')]);
@@ -87,7 +91,7 @@ describe('PeerFirstWriter', function () {
   });
 
   it('has a change once that the primary gets after it was written under the lock', async () => {
-    const node = await start('n1', relay.url);
+    const node = await start(SHORT_MS, 'n1', relay.url);
     await linked(node, 'n1');
     relay.fault = { partition: true };
     const late = putRequest('late');
@@ -109,7 +113,7 @@ describe('PeerFirstWriter', function () {
     const nodeDatabasePath = join(folder.path, 'second.db');
     const second = await cluster.start('n2', undefined, { folder: folder.path, nodeDatabasePath });
     const byName = second.url.replace('127.0.0.1', 'localhost');
-    const node = await start('127.0.0.1', byName, relay.url);
+    const node = await start(LONG_MS, '127.0.0.1', byName, relay.url);
     await linked(node, 'n1');
     await node.put('by-n1');
     node.liteFs.choose(false, 'localhost');

@@ -19,6 +19,8 @@ export interface PeerFirstOptions {
   /** Holds `manifest.db`, the one database of all nodes: a LiteFS that takes no time, whose HALT is byte 72 of a plain file. */
   readonly folder: string;
   readonly settings?: Partial<ClusterSettings> | undefined;
+  /** Longest wait for the primary's node. Absent: 2,000 ms. */
+  readonly shipMs?: number | undefined;
 }
 
 /** A line of the journal, but for what a test cannot know. */
@@ -35,7 +37,7 @@ export class PeerFirst implements AsyncDisposable {
   readonly writer: PeerFirstWriter;
   readonly #path: string;
 
-  private constructor(liteFs: LiteFsApi, { folder, settings }: PeerFirstOptions) {
+  private constructor(liteFs: LiteFsApi, { folder, settings, shipMs }: PeerFirstOptions) {
     this.liteFs = liteFs;
     this.#path = join(folder, 'manifest.db');
     const own = join(folder, 'own');
@@ -56,7 +58,11 @@ export class PeerFirst implements AsyncDisposable {
         },
         commitDelayMs: 0,
       },
-      (signal) => primaryChanges('/nowhere/manifest.db', { url: liteFs.url, signal, retryMs: 50 }),
+      {
+        states: (signal) =>
+          primaryChanges('/nowhere/manifest.db', { url: liteFs.url, signal, retryMs: 50 }),
+        shipMs,
+      },
     );
   }
 
