@@ -63,6 +63,7 @@ describe('caje, as a person types it', function () {
   for (const args of [
     ['purge'],
     ['purge', 'a', '--all'],
+    ['purge', '--rule', 'a', '--tag', 'b'],
     ['ls', '--limit', 'none'],
     ['slow-server', '--port', '70000'],
     ['serve', 'extra'],

@@ -1,4 +1,5 @@
 import { AT, isIntact, ROW_COLUMNS, type SqlValue } from '../../src/manifest/entry-row.ts';
+import { tagsOfRow } from '../../src/manifest/entry-tags.ts';
 import type { SqliteDatabase } from '../../src/sqlite/open-database.ts';
 import { isDigest } from '../../src/storage/digest.ts';
 
@@ -41,7 +42,23 @@ export function auditManifest(database: SqliteDatabase, problems: string[]): Nam
     .pluck()
     .get() as number;
   if (strays > 0) problems.push(`manifest: ${strays} entries of no namespace`);
+  auditTags(database, problems);
   return named;
+}
+
+/** Tags are those of the live rows' own fields, each once. */
+function auditTags(database: SqliteDatabase, problems: string[]): void {
+  const rows = database
+    .prepare('SELECT nsid, key, variant, response_headers FROM entries WHERE deleted = 0')
+    .raw()
+    .iterate() as IterableIterator<[number, string, string, string]>;
+  const expected = new Set<string>();
+  for (const [nsid, key, variant, headers] of rows)
+    for (const tag of tagsOfRow(headers)) expected.add(JSON.stringify([nsid, key, variant, tag]));
+  const kept = database.prepare('SELECT nsid, key, variant, tag FROM entry_tags').raw().all();
+  const found = new Set(kept.map((row) => JSON.stringify(row)));
+  for (const tag of expected.symmetricDifference(found))
+    problems.push(`manifest: tag ${tag} is ${found.has(tag) ? 'of no entry' : 'missing'}`);
 }
 
 /** Numbers run from `first_jid` to `next_jid - 1` without a gap, and no change is there twice. */

@@ -99,7 +99,7 @@ async function race(
   await using site = await SoakSite.start({ seed: run.seed, ...options });
   const result = await tryCases({ ...run, lanes: LANES }, async (number, random) => {
     const size = random.pick(SIZES);
-    const key = `/${number}/page?size=${size}`;
+    const key = `/${number}/page?size=${size}&header=Surrogate-Key:page-${number}`;
     const { go, before } = await begin(site, key, size, random);
     before.catch(() => undefined);
     site.origin.bumpVersion(key);
@@ -122,12 +122,14 @@ async function race(
   return await alsoTry(result, run, async () => void (await site.finish()));
 }
 
-/** By key or by prefix, whichever chance says. */
+/** By key, prefix or tag, whichever chance says. */
 function purgeOf(site: SoakSite, number: number, key: string, random: Random): object {
   const url = site.node.url;
-  return random.chance(0.5)
-    ? { kind: 'key', value: url + key, namespace: 'web' }
-    : { kind: 'prefix', value: `${url}/${number}/` };
+  return random.pick([
+    { kind: 'key', value: url + key, namespace: 'web' },
+    { kind: 'prefix', value: `${url}/${number}/` },
+    { kind: 'tag', value: `page-${number}` },
+  ]);
 }
 
 /** The first answer carries these directives, the second waits at the origin, and from it on all may be kept for an hour. */
