@@ -102,6 +102,7 @@ export const rows: readonly SoakRow[] = [
       await writers[0]?.put('first');
       await cluster.inStep(MANIFEST);
       const each = Math.ceil(run.cases / writers.length);
+      using keeper = new Keeper(cluster, writers);
       const results = await Promise.all(
         writers.map(
           async (writer, index) =>
@@ -113,6 +114,7 @@ export const rows: readonly SoakRow[] = [
         ),
       );
       const result = sumOf(...results);
+      run.log(`LiteFS locked itself up ${keeper.restarts} times, which was found out and healed`);
       return await alsoTry(result, run, async () => {
         const { length } = await auditRows(cluster);
         if (length !== result.cases + 1) throw new Error(`${length} lines in the journal`);
@@ -201,6 +203,33 @@ export const rows: readonly SoakRow[] = [
     },
   },
 ];
+
+/** What a supervisor does for each node: starts its LiteFS again when the writer there says that it stands still. */
+class Keeper implements Disposable {
+  restarts = 0;
+  readonly #timer: NodeJS.Timeout;
+  #isBusy = false;
+
+  constructor(cluster: LiteFsCluster, writers: readonly LiteFsWriter[]) {
+    this.#timer = setInterval(() => void this.#look(cluster, writers), 100);
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+
+  async #look(cluster: LiteFsCluster, writers: readonly LiteFsWriter[]): Promise<void> {
+    const index = writers.findIndex(({ wedged }) => wedged);
+    const writer = writers[index];
+    if (this.#isBusy || writer === undefined) return;
+    this.#isBusy = true;
+    this.restarts++;
+    writer.wedged = false;
+    await cluster.node(index).kill9();
+    await cluster.node(index).start();
+    this.#isBusy = false;
+  }
+}
 
 async function start(
   { seed }: SoakRun,

@@ -32,13 +32,15 @@ export const rows: readonly SoakRow[] = [
             // The node and the watch then want the same body.
             if (index % 2 === 0) await second.getAs(SHARED, path);
           });
+          // Those that the kills break off fail long before they are looked at.
+          const settled = Promise.allSettled(asked);
           await pause(random.integer(50, 1500));
           const ends = [() => node.kill9(), () => watch.end('SIGKILL')];
           if (random.integer(0, 1) === 0) ends.reverse();
           await ends[0]?.();
           await pause(random.integer(0, 300));
           await ends[1]?.();
-          await Promise.allSettled(asked);
+          await settled;
           try {
             await ownersAmong(pids, join(node.dataDir, 'blobs', 'tmp'));
             // A body may lie with the other node alone.
