@@ -61,13 +61,14 @@ export function unsharedResponse(
 /** An answer that is arriving and that others may share; `collapsed`: this request did not begin the fetch. */
 export function fillingResponse(
   resource: Pick<Resource, 'passed'>,
-  { fill, head, kept }: Extract<Arrival, { kind: 'filling' }>,
+  { fill, draft, head, kept }: Extract<Arrival, { kind: 'filling' }>,
   reason: ForwardReason,
   collapsed: true | undefined,
 ): ProtocolResponse {
   return {
     status: head.status,
-    headers: resource.passed(head),
+    // What only the one who asked may see goes to nobody who shares the fetch.
+    headers: resource.passed(collapsed ? { ...head, headers: draft.headers } : head),
     content: fillContent(fill),
     report: {
       phase: kept ? 'miss' : 'bypass',

@@ -41,6 +41,8 @@ export interface Supply {
 export interface Ask {
   /** Stored answer to be asked about. Absent: the whole is wanted. */
   readonly entry: Entry | undefined;
+  /** Other variants, whose tags are sent where none fits. Absent: there is none. */
+  readonly others?: readonly Entry[] | undefined;
   /** Digest that a 200's body must have, because its first copy had it. Absent: any. */
   readonly pinned?: string | undefined;
   /** True: the client's own conditions are sent, so that the answer is for it alone. */

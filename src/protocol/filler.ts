@@ -1,16 +1,16 @@
-import { randomUUIDv7 } from 'node:crypto';
 import type { Clock } from '../clock.ts';
-import { messageOf, ProxyError } from '../errors.ts';
+import { kindOf, messageOf, ProxyError } from '../errors.ts';
 import type { Fetched } from '../fetchers/fetcher.ts';
 import type { Logger } from '../log.ts';
 import type { Entry, EntryDraft } from '../manifest/entry.ts';
 import { readTags } from '../manifest/entry-tags.ts';
-import type { Change, Manifest } from '../manifest/manifest.ts';
+import type { Manifest } from '../manifest/manifest.ts';
 import type { Metrics } from '../metrics.ts';
 import { Fill } from '../stashers/fill.ts';
 import type { SpoolFolder } from '../stashers/spool-folder.ts';
 import type { BodyCache } from '../storage/body-cache.ts';
 import { type Arrival, type Ask, headOf, type Supply } from './arrival.ts';
+import { adoptVariant, confirmEntry, outdate } from './confirm-entry.ts';
 import type { PurgeTimes } from './purge-times.ts';
 import type { RecentOutcomes } from './recent-outcomes.ts';
 import type { Head, Resource } from './resource.ts';
@@ -81,7 +81,7 @@ export class Filler {
     try {
       // Without the client's signal: whoever asked first may leave, the others stay.
       fetched = await supply.fetcher.fetch(
-        ask.own ? resource.ownRequest() : resource.request(entry),
+        ask.own ? resource.ownRequest() : resource.request(entry, ask.others),
         {
           key: ownedKey(resource, supply),
           begun: filling.begun,
@@ -93,7 +93,7 @@ export class Filler {
       end();
       if (entry && resource.mayServeStale(entry, clock.now(), standsIn, true))
         return { kind: 'stale', entry, status: undefined };
-      throw error;
+      throw entry?.policy.mustRevalidate === true ? unvalidated(error) : error;
     }
     filling.begun();
     metrics.count('fills_total', fetched.source);
@@ -106,14 +106,18 @@ export class Filler {
       fetched.body.destroy();
       throw new ProxyError('timeout', 'pull-through.fetch', 'no place that may be asked has it');
     }
-    if (entry && head.status === 304) {
+    const said = { head, baseJid };
+    const isAsked = entry !== undefined || ask.others !== undefined;
+    if (isAsked && (head.status === 304 || (entry && resource.confirms?.(entry, head)))) {
       fetched.body.resume();
-      const confirmed = this.#freshen(resource, entry, head, baseJid);
-      if (!confirmed)
-        return await this.#fetch(resource, supply, { ...ask, entry: undefined }, filling);
+      const confirmed = entry
+        ? confirmEntry(resource, entry, said, this.#options)
+        : adoptVariant(resource, ask.others ?? [], said, this.#options);
+      const whole = { ...ask, entry: undefined, others: undefined };
+      if (!confirmed) return await this.#fetch(resource, supply, whole, filling);
       this.#recent.shared(resource, ask.vary);
       end();
-      return { kind: 'confirmed', entry: confirmed, status: 304 };
+      return { kind: 'confirmed', entry: confirmed, status: head.status };
     }
     if (entry && head.status >= 500 && resource.mayServeStale(entry, clock.now(), standsIn)) {
       end();
@@ -121,47 +125,12 @@ export class Filler {
       return { kind: 'stale', entry, status: head.status };
     }
     if (entry) metrics.count('revalidations_total', 'changed');
-    return this.#keep(resource, supply, ask, { fetched, head, baseJid }, filling);
-  }
-
-  #freshen(resource: Resource, entry: Entry, head: Head, baseJid: number): Entry | undefined {
-    const { manifest, metrics } = this.#options;
-    const fresh = resource.freshen(entry, head);
-    metrics.count('revalidations_total', fresh.kind);
-    if (fresh.kind === 'mismatch') return undefined;
-    const { headers, policy, freshUntil, staleAt } = fresh;
-    const confirmed: Entry = { ...entry, headers, policy, freshUntil, staleAt };
-    if (!fresh.keep)
-      this.#commit({
-        op: 'delete',
-        namespace: entry.namespace,
-        key: entry.key,
-        variant: entry.variant,
-        changeId: randomUUIDv7(),
-        actor: entry.rule,
-      });
-    else if (!fresh.changedHeaders || entry.jid === 0)
-      manifest.refresh(entry, { policy, freshUntil, staleAt });
-    else {
-      const { jid: _jid, firstSeenAt: _first, storedAt: _stored, ...kept } = confirmed;
-      this.#commit({
-        op: 'put',
-        changeId: randomUUIDv7(),
-        entry: kept,
-        baseJid,
-        actor: entry.rule,
-      });
+    if (entry && resource.asksForHead === true) {
+      if (head.status === 200) outdate(entry, clock.now(), this.#options);
+      end();
+      return { kind: 'unshared', fetched, head };
     }
-    return confirmed;
-  }
-
-  #commit(change: Change): void {
-    this.#options.manifest.commit([change]).catch((error: unknown) => {
-      this.#options.log.error(
-        { err: messageOf(error), op: change.op },
-        'a row could not be handed to the manifest',
-      );
-    });
+    return this.#keep(resource, supply, ask, { fetched, head, baseJid }, filling);
   }
 
   #keep(
@@ -279,6 +248,13 @@ export class Filler {
 
 function nameOf({ namespace, key }: { readonly namespace: string; readonly key: string }): string {
   return `${namespace}\n${key}`;
+}
+
+/** RFC 9111 §5.2.2.2: what must be validated and cannot be is answered 504. */
+function unvalidated(error: unknown): unknown {
+  if (kindOf(error) !== 'upstream') return error;
+  const message = `what is kept must be asked about, and ${messageOf(error)}`;
+  return new ProxyError('timeout', 'filler.fetch', message, { cause: error });
 }
 
 function tooLarge(head: Head, maxBytes: number): boolean {

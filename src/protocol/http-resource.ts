@@ -13,7 +13,7 @@ import { type PartialUse, usePartial } from './partial-use.ts';
 import type { ProtocolRequest } from './protocol.ts';
 import type { RequestJudgement } from './request-directives.ts';
 import type { Decision, Head, OnMiss, Resource } from './resource.ts';
-import { type Freshened, freshen, validationHeaders } from './revalidation.ts';
+import { confirmsByHead, type Freshened, freshen, validationHeaders } from './revalidation.ts';
 import type { RuleSettings } from './rule.ts';
 import { selectVariant, variantOf, varyRequestHeaders } from './vary.ts';
 
@@ -91,8 +91,22 @@ export class HttpResource implements Resource {
     return entry.freshUntil;
   }
 
-  request(entry: Entry | undefined): FetchRequest {
-    return this.#toSend('GET', validationHeaders(entry, this.#headers));
+  request(entry: Entry | undefined, others: readonly Entry[] = []): FetchRequest {
+    const method = entry && this.asksForHead ? 'HEAD' : 'GET';
+    return this.#toSend(method, validationHeaders(entry, this.#headers, others));
+  }
+
+  get asksForHead(): boolean {
+    return this.#request.method === 'HEAD';
+  }
+
+  confirms(entry: Entry, head: Head): boolean {
+    return this.asksForHead && confirmsByHead(entry, head, this.#settings.freshness === 'strict');
+  }
+
+  selecting(vary: readonly string[]): Pick<EntryDraft, 'variant' | 'requestHeaders'> {
+    const { headers } = this.#request;
+    return { variant: variantOf(vary, headers), requestHeaders: varyRequestHeaders(vary, headers) };
   }
 
   ownRequest(): FetchRequest {

@@ -5,6 +5,7 @@ import { Beginning, Fills, type Flight } from '../stashers/fills.ts';
 import { abortable } from './abortable.ts';
 import { fillingResponse, forwardReason, keptResponse, unsharedResponse } from './answers.ts';
 import { type Arrival, type Ask, drop, type Supply } from './arrival.ts';
+import { taggedVariants } from './confirm-entry.ts';
 import { earlyEntry, earlyHit, hitBeside } from './early-hit.ts';
 import { Filler, ownedKey, type PullThroughOptions } from './filler.ts';
 import { flightId } from './flight-id.ts';
@@ -86,6 +87,7 @@ export class PullThrough {
       // An entry that may be used but was not: its body is gone, and only a whole answer heals that.
       entry: verdict === 'revalidate' ? entry : undefined,
       pinned: resource.immutable && entry?.status === 200 ? entry.digest : undefined,
+      others: entry || partial ? undefined : taggedVariants(resource, entries),
       vary: entries[0]?.vary ?? [],
       reason: partial?.reason ?? forwardReason(entries, entry),
     };
@@ -285,9 +287,10 @@ export class PullThrough {
     };
     const response = await this.#arrived(resource, supply, flight, arrival, ask.reason);
     if (response) return response;
-    if (ask.entry === undefined)
+    if (ask.entry === undefined && ask.others === undefined)
       throw new ProxyError('upstream', 'pull-through.fill', 'the body was cut short');
     // The entry was confirmed or is stale, but its body is gone: only a whole answer helps.
-    return await this.#fetchAlone(resource, supply, { ...ask, entry: undefined });
+    const whole = { ...ask, entry: undefined, others: undefined };
+    return await this.#fetchAlone(resource, supply, whole);
   }
 }

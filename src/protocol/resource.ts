@@ -55,12 +55,18 @@ export interface Resource {
   mayServeStale(entry: Entry, now: number, disconnected: boolean, unanswered?: boolean): boolean;
   /** Milliseconds since the epoch until which an edge may repeat the answer without asking again. */
   repeatableUntil(entry: Entry): number;
-  /** What to send for a whole answer, whoever asks for it; conditional on the entry where one is given. */
-  request(entry: Entry | undefined): FetchRequest;
+  /** What to send for a whole answer, whoever asks for it; conditional on the entry where one is given, else on the tags of `others`. */
+  request(entry: Entry | undefined, others?: readonly Entry[]): FetchRequest;
   /** What to send for this client alone: its own method, conditions and range. */
   ownRequest(): FetchRequest;
   decide(head: Head): Decision;
   freshen(entry: Entry, head: Head): Freshened;
+  /** True: what is asked about an entry is asked with HEAD, whose answer has no body to keep. Absent: it is not. */
+  readonly asksForHead?: boolean | undefined;
+  /** True: the answer to HEAD confirms an entry as a 304 does. Absent: none does. */
+  confirms?(entry: Entry, head: Head): boolean;
+  /** What an entry that varies on these fields has of this request. Absent: another variant's answer is never taken over. */
+  selecting?(vary: readonly string[]): Pick<EntryDraft, 'variant' | 'requestHeaders'>;
   /** Fields of an answer from the store. */
   served(entry: Entry, now: number): HeaderList;
   /** Fields of an answer that is just arriving. */

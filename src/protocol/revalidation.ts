@@ -58,18 +58,39 @@ const TIMES = ['date', 'age', 'expires', 'cache-control'] as const;
 
 /**
  * Fields of the request that asks whether a stored answer still holds: the client's, with its conditions and Range
- * replaced by the entry's own validators, byte for byte. RFC 9111 §4.3.1. Without an entry: that asks for the whole.
+ * replaced by the entry's own validators, byte for byte, or by the tags of other variants. RFC 9111 §4.3.1. Without either: that
+ * asks for the whole.
  */
 export function validationHeaders(
   entry: Pick<Entry, 'headers'> | undefined,
   requestHeaders: HeaderList,
+  others: readonly Pick<Entry, 'headers'>[] = [],
 ): HeaderList {
   let headers = requestHeaders.without(...CONDITIONS);
-  const tag = entry?.headers.getAll('etag')[0];
+  const tags = new Set(others.flatMap((other) => other.headers.getAll('etag')[0] ?? []));
+  const tag = entry ? entry.headers.getAll('etag')[0] : [...tags].join(', ');
   const date = entry?.headers.getAll('last-modified')[0];
   if (tag) headers = headers.append('If-None-Match', tag);
   if (date) headers = headers.append('If-Modified-Since', date);
   return headers;
+}
+
+/**
+ * True: the answer to HEAD speaks of the stored body, RFC 9111 §4.3.5: each validator and the length that it names are the stored
+ * ones. `needsValidator`: that it names none is no proof.
+ */
+export function confirmsByHead(
+  { headers, status, size }: Pick<Entry, 'headers' | 'status' | 'size'>,
+  head: { readonly status: number; readonly headers: HeaderList },
+  needsValidator: boolean,
+): boolean {
+  if (status !== 200 || head.status !== 200) return false;
+  const same = (name: string): boolean => head.headers.get(name) === headers.get(name);
+  const named = ['etag', 'last-modified'].filter((name) => head.headers.has(name));
+  if (!named.every(same) || !same('content-encoding') || !same('content-type')) return false;
+  const length = head.headers.get('content-length');
+  if (length !== undefined && length !== String(size)) return false;
+  return named.length > 0 || !needsValidator;
 }
 
 /** What a 304 to `validationHeaders` says of the entry. RFC 9111 §3.2, §4.3.4. Times: milliseconds since the epoch. */
