@@ -174,6 +174,10 @@ export class Filler {
     });
     const kept = !supply.stasher.refusing;
     const stash = async (): Promise<void> => {
+      // Whether it is kept may be known long after it came, as where it is inspected: so long it is not one that nobody wants.
+      const expected = fill.sealedDigest.then((digest) =>
+        digest === undefined ? undefined : this.#options.manifest.expect(digest),
+      );
       try {
         if (decision.keep === 'memory' && (await this.#hold(fill, draft, baseJid))) return;
         if (ask.entry && (await this.#unchanged(fill, draft, ask.entry, supply))) return;
@@ -182,7 +186,7 @@ export class Filler {
         this.#options.log.debug({ err: messageOf(error), key: draft.key }, 'a body was not kept');
       } finally {
         // Until its end the body can be shared, whether it is kept or not.
-        await fill.sealedDigest;
+        (await expected)?.();
         end();
         fill.release();
       }
