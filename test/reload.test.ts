@@ -1,69 +1,19 @@
-import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { stringify } from 'yaml';
 import { callControl } from '../src/http/control-client.ts';
 import { type ReloadReport, reloadReport } from '../src/reload-schemas.ts';
+import { eventually } from './criteria/eventually.ts';
 import { HttpClient, readBytes } from './support/http-client.ts';
+import { NamedOrigin } from './support/named-origin.ts';
 import { NodeProcess } from './support/node-process.ts';
 import { type TempFolder, tempFolder } from './support/temp-folder.ts';
 
 const BAD = join(import.meta.dirname, 'fixtures/config/bad');
 
 type Tree = Readonly<Record<string, unknown>>;
-
-/** An origin that says its name and the Host it was asked under; `/slow` goes on when it is told to. */
-class NamedOrigin implements AsyncDisposable {
-  readonly url: string;
-  readonly asked: string[] = [];
-  #go: PromiseWithResolvers<void> = Promise.withResolvers();
-  readonly #server: ReturnType<typeof createServer>;
-
-  private constructor(server: ReturnType<typeof createServer>) {
-    this.#server = server;
-    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  }
-
-  static async start(name: string): Promise<NamedOrigin> {
-    const server = createServer((req, res) => void origin.#answer(name, req, res));
-    await once(server.listen(0, '127.0.0.1'), 'listening');
-    const origin = new NamedOrigin(server);
-    return origin;
-  }
-
-  /** The bodies of `/slow` that wait go on. */
-  go(): void {
-    this.#go.resolve();
-    this.#go = Promise.withResolvers();
-  }
-
-  async #answer(name: string, req: IncomingMessage, res: ServerResponse): Promise<void> {
-    this.asked.push(req.url ?? '');
-    const isOwn = req.headers.host === new URL(this.url).host;
-    const body = `${name} ${isOwn ? 'own' : 'kept'}\n`;
-    const rest = 'end\n';
-    const isSlow = req.url?.startsWith('/slow') === true;
-    res.writeHead(200, {
-      'Cache-Control': 'max-age=600',
-      'Content-Length': body.length + (isSlow ? rest.length : 0),
-    });
-    res.write(body);
-    if (isSlow) {
-      await this.#go.promise;
-      res.write(rest);
-    }
-    res.end();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise((resolve) => this.#server.close(resolve));
-  }
-}
 
 function tokenOf(name: string): string {
   return `a-token-that-nobody-guesses-of-${name}`;
@@ -93,9 +43,11 @@ describe('a configuration that is loaded again', function () {
     await writeFile(node.configFile, stringify({ ...base(), listen, data: node.dataDir, ...more }));
   }
 
+  const call = async (name: string, input?: object): Promise<unknown> =>
+    await callControl(join(node.dataDir, 'control.sock'), name, input);
+
   async function reload(): Promise<ReloadReport> {
-    const socket = join(node.dataDir, 'control.sock');
-    return reloadReport.parse(await callControl(socket, 'config-reload'));
+    return reloadReport.parse(await call('config-reload'));
   }
 
   async function get(path: string): Promise<string> {
@@ -213,6 +165,11 @@ describe('a configuration that is loaded again', function () {
   });
 
   it('an answer of the fast path goes with its rule', async () => {
+    await get('/hot');
+    // Only what is on record is repeated there.
+    await eventually('the row of /hot', async () => {
+      return JSON.stringify(await call('ls', {})).includes('/hot');
+    });
     for (let hits = 0; hits < 3; hits++) expect(await get('/hot')).to.equal('one kept\n');
     await write({ rules: [{ name: 'site', path: '/cold/*', protocol: 'http', fetch: 'site' }] });
     expect((await reload()).changed).to.deep.equal(['rules.site.path', 'rules.site.preserveHost']);
