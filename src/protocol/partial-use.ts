@@ -105,7 +105,7 @@ async function answer(
 
 async function comeBy(range: string, arrival: Promise<Arrival>): Promise<Arrival | undefined> {
   // Whatever is not there yet may take longer than asking for the range.
-  const come = await Promise.race([arrival, undefined]).catch(() => undefined);
+  const come = await Promise.race([arrival, Promise.resolve()]).catch(() => undefined);
   return come?.kind === 'filling' && isHeld(range, come.fill) ? come : undefined;
 }
 
