@@ -15,7 +15,7 @@ import type { RequestJudgement } from './request-directives.ts';
 import type { Decision, Head, OnMiss, Resource } from './resource.ts';
 import { confirmsByHead, type Freshened, freshen, validationHeaders } from './revalidation.ts';
 import type { RuleSettings } from './rule.ts';
-import { selectVariant, variantOf, varyRequestHeaders } from './vary.ts';
+import { selectVariant, variantOf, varyRequestHeaders, withoutLanguageOrder } from './vary.ts';
 
 /** An answer that lives shorter and cannot be asked about again is not worth a row. Milliseconds. */
 const MIN_ROW_LIFETIME = 10_000;
@@ -32,6 +32,8 @@ export class HttpResource implements Resource {
   readonly goesOn: boolean;
   readonly #request: ProtocolRequest;
   readonly #headers: HeaderList;
+  /** What variants are chosen by. */
+  readonly #choosing: HeaderList;
   readonly #settings: RuleSettings & HttpSettings;
   readonly #judgement: RequestJudgement;
 
@@ -48,16 +50,18 @@ export class HttpResource implements Resource {
     const wholes = judgement.bypass === undefined && fetchesWhole(request, settings);
     const headers = sendable(request, settings);
     this.#headers = wholes ? headers.without('range', 'if-range') : headers;
+    this.#choosing =
+      settings.languageOrder === 'ignore' ? withoutLanguageOrder(request.headers) : request.headers;
     this.onMiss = onMiss(request.method, this.#headers);
     this.goesOn = wholes;
   }
 
   select(entries: readonly Entry[]): Entry | undefined {
-    return selectVariant(entries, this.#request.headers);
+    return selectVariant(entries, this.#choosing);
   }
 
   variant(vary: readonly string[]): string {
-    return variantOf(vary, this.#request.headers);
+    return variantOf(vary, this.#choosing);
   }
 
   personal(): string {
@@ -105,8 +109,10 @@ export class HttpResource implements Resource {
   }
 
   selecting(vary: readonly string[]): Pick<EntryDraft, 'variant' | 'requestHeaders'> {
-    const { headers } = this.#request;
-    return { variant: variantOf(vary, headers), requestHeaders: varyRequestHeaders(vary, headers) };
+    return {
+      variant: this.variant(vary),
+      requestHeaders: varyRequestHeaders(vary, this.#choosing),
+    };
   }
 
   ownRequest(): FetchRequest {
@@ -152,7 +158,7 @@ export class HttpResource implements Resource {
       url: this.#request.target,
       publicHost: this.#request.host,
       vary: judged.vary,
-      requestHeaders: varyRequestHeaders(judged.vary, this.#request.headers),
+      requestHeaders: varyRequestHeaders(judged.vary, this.#choosing),
       status: head.status,
       headers: endToEnd(judged.headers),
       policy: judged.policy,

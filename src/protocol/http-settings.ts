@@ -8,6 +8,8 @@ export interface HttpSettings {
   readonly setCookie: SetCookieMode;
   /** Fields that speak to this cache before Cache-Control does, the weightiest first, RFC 9213. */
   readonly targets: readonly string[];
+  /** `ignore`: languages that a client takes alike, in whatever order, select the same variant. */
+  readonly languageOrder: 'heed' | 'ignore';
   /** Milliseconds past its lifetime that an answer stands in for an origin that cannot be reached; 0: only as it allows itself. */
   readonly staleOnDisconnectMs: number;
 }
@@ -16,5 +18,6 @@ export interface HttpSettings {
 export const HTTP_SETTINGS: HttpSettings = {
   setCookie: 'bypass',
   targets: TARGETED_FIELDS,
+  languageOrder: 'heed',
   staleOnDisconnectMs: 0,
 };

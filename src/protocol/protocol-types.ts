@@ -23,12 +23,12 @@ export const httpProtocolType: ComponentType<unknown, Protocol> = componentType(
       targets: z
         .array(z.string().regex(/^[A-Za-z][A-Za-z0-9-]*-Cache-Control$/i, TARGET_ERROR))
         .default([...HTTP_SETTINGS.targets]),
+      languageOrder: z.enum(['heed', 'ignore']).default(HTTP_SETTINGS.languageOrder),
       staleOnDisconnect: duration().prefault('0s'),
     })
     .transform(
-      ({ setCookie, targets, staleOnDisconnect }): HttpSettings => ({
-        setCookie,
-        targets,
+      ({ staleOnDisconnect, ...settings }): HttpSettings => ({
+        ...settings,
         staleOnDisconnectMs: staleOnDisconnect,
       }),
     ),

@@ -33,6 +33,14 @@ export function variantOf(names: readonly string[], requestHeaders: HeaderList):
   return sha256(JSON.stringify(sorted.map((name) => [name, selecting(name, requestHeaders)])));
 }
 
+/** The request with its languages in one order: those of the same weight select the same variant then. */
+export function withoutLanguageOrder(requestHeaders: HeaderList): HeaderList {
+  const value = selecting('accept-language', requestHeaders);
+  if (value === null) return requestHeaders;
+  const languages = value.split(',').filter((language) => language !== '');
+  return requestHeaders.with('Accept-Language', languages.toSorted().join(', '));
+}
+
 /** The newest entry that fits a request. Absent: none does. Entries that vary on `*` never fit. */
 export function selectVariant<T extends Pick<Entry, 'vary' | 'variant' | 'policy'>>(
   entries: Iterable<T>,
