@@ -84,7 +84,7 @@ describe('caje migrate', function () {
     expect(versionOf(at.path)).to.equal(NEWEST);
   });
 
-  it('leaves a manifest of a newer caje alone', async () => {
+  it('F-109: leaves a manifest of a newer caje alone', async () => {
     await using at = await place();
     makeOld(at.path, NEWEST);
     const database = openDatabase(at.path);

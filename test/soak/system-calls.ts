@@ -146,19 +146,6 @@ export async function failAt(
   return await trace(tid, ['-y', '-s', '0', '-e', traced, '-e', inject]);
 }
 
-/** From now on each of these calls takes so much longer, in whatever thread of the process, where it touches one of these paths. */
-export async function delayAll(
-  pid: number,
-  calls: readonly string[],
-  ms: number,
-  paths: readonly string[],
-): Promise<Tracer> {
-  const names = calls.join(',');
-  const only = paths.flatMap((path) => ['-P', path]);
-  const inject = `inject=${names}:delay_enter=${ms}ms`;
-  return await trace(pid, ['-f', '-s', '0', ...only, '-e', `trace=${names}`, '-e', inject]);
-}
-
 /** Ids of the threads of a process, oldest first. */
 async function threadsOf(pid: number): Promise<number[]> {
   const names = await readdir(`/proc/${pid}/task`);

@@ -53,7 +53,7 @@ describe('durability', () => {
     skipUnless(this, obstacle === undefined, obstacle ?? '', { exempt: true });
   });
 
-  it('full: each file is synced, renamed, its folder synced, then its row; neighbours share the sync of the folder', async () => {
+  it('F-04: full: each file is synced, renamed, its folder synced, then its row; neighbours share the sync of the folder', async () => {
     await using disk = await openDisk();
     const [first = Buffer.alloc(0), ...bodies] = neighbours(17);
     await putFile(disk, first);

@@ -15,7 +15,7 @@ export const rows: readonly SoakRow[] = [
   {
     id: 'F-01',
     title: 'killed at any call of a cold download, a node has the whole body or none',
-    quick: 3,
+    quick: 2,
     full: 240,
     obstacle: traceObstacle,
     run: async (run) => {

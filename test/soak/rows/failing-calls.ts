@@ -19,7 +19,7 @@ export const rows: readonly SoakRow[] = [
     id: 'F-13',
     title:
       'whichever call of a store fails, clients get right bytes or see them cut, and no half body is kept',
-    quick: 8,
+    quick: 6,
     full: 240,
     obstacle: traceObstacle,
     run: async (run) => {

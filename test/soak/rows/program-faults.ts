@@ -27,7 +27,7 @@ export const rows: readonly SoakRow[] = [
     id: 'F-10',
     title:
       'what a request throws is 5xx for that one alone; what nobody catches, or a full heap, ends the node at once',
-    quick: 12,
+    quick: 8,
     full: 120,
     run: async (run) => {
       await using client = new HttpClient();

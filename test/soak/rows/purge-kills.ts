@@ -15,7 +15,7 @@ export const rows: readonly SoakRow[] = [
     id: 'F-07',
     title:
       'killed at any call of a purge, a node has the entry or not; once acknowledged it is gone',
-    quick: 4,
+    quick: 3,
     full: 100,
     obstacle: traceObstacle,
     run: async (run) => {

@@ -17,7 +17,7 @@ export const rows: readonly SoakRow[] = [
     id: 'F-09',
     title:
       'started and killed within 100 ms again and again, a node starts as fast, and nothing has grown',
-    quick: 4,
+    quick: 3,
     full: 100,
     run: async (run) => {
       // A node that was killed before it listened has no port to come back to.
