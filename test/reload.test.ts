@@ -218,6 +218,27 @@ describe('a configuration that is loaded again', function () {
     expect(requests()).to.equal(before + 1);
   });
 
+  it('a populate that began under the old rules ends under them', async () => {
+    const from = (url: string): Tree => ({
+      fetchers: { modules: { type: 'upstreams', list: url } },
+      rules: [{ name: 'go', path: '/go/*', strip: true, protocol: 'go', fetch: 'modules' }],
+    });
+    await write(from(one.url));
+    await reload();
+    const modules = ['slow.test/a', 'slow.test/b'].map((module) => ({
+      ...{ module, version: 'v1.0.0', files: ['mod'] },
+    }));
+    const populated = call('populate', { modules, concurrency: 1, sumdb: false });
+    await eventually('the first', () => one.asked.some((path) => path.startsWith('/slow.test/a')));
+    await write(from(two.url));
+    expect((await reload()).changed).to.deep.equal(['fetchers.modules.list']);
+    one.go();
+    await eventually('the second', () => one.asked.some((path) => path.startsWith('/slow.test/b')));
+    one.go();
+    expect(await populated).to.have.lengthOf(2);
+    expect(two.asked.filter((path) => path.startsWith('/slow.test'))).to.deep.equal([]);
+  });
+
   it('takes tokens of peers and gives them up', async () => {
     const asPeer = async (name: string): Promise<number> => {
       const headers = { authorization: `Bearer ${tokenOf(name)}` };
