@@ -21,8 +21,8 @@ export function expected(fetched: Fetched, pinned: string | undefined): Expected
 }
 
 /**
- * Whether the whole may be hashed behind: each of its blocks is compared with its own digest before anybody gets it, so that clients
- * need not wait for the digest of the whole, which nothing is kept without.
+ * Whether the whole may be hashed behind, by a thread: each of its blocks is compared with its own digest before anybody gets it.
+ * Its last byte still waits for the digest of the whole.
  */
 export function isHashedBehind(fetched: Fetched, size: number | undefined): boolean {
   return fetched.checkedBlocks !== undefined && size !== undefined && size > BLOCK_SIZE;

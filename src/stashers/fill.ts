@@ -83,7 +83,7 @@ export class Fill implements Incoming {
     kept.catch(() => undefined);
     this.#spool = new Spool({
       folder: options.folder,
-      holdBack: verified && !this.#isHashedBehind,
+      holdBack: verified,
       isHashed: this.#isHashedBehind,
       isGivenBack: this.#inspector === undefined,
       onGivenUp: (error) => {
@@ -207,8 +207,9 @@ export class Fill implements Incoming {
       const inspected = this.#inspector?.end();
       if (options.confirm) await options.confirm((await inspected) ?? {});
       if (found) void Promise.resolve(inspected).then(found);
+      const whole = sealed ?? (await this.#hashed(size, checks));
       await this.#spool.seal();
-      return sealed ?? (await this.#hashed(size, checks));
+      return whole;
     } catch (error) {
       this.#inspector?.abort();
       found?.(undefined);
@@ -222,16 +223,15 @@ export class Fill implements Incoming {
   }
 
   async #hashed(size: number, checks: BodyChecks): Promise<Sealed> {
-    const blocks = checks.knownBlocks ?? Buffer.alloc(0);
-    try {
-      const sealed = { digest: await this.#spool.digest(), size, blocks };
-      await checkDigest(sealed, checks);
-      return sealed;
-    } catch (error) {
-      // Those who have it have what its blocks promised; nobody else gets it.
+    const digest = await this.#spool.digest().catch(async (error: unknown) => {
+      // It is not kept, and nothing is left to be hashed. Each block was compared: those who have it all but its end may have that.
+      await this.#spool.seal();
       this.#gaveUp = true;
       throw error;
-    }
+    });
+    const sealed = { digest, size, blocks: checks.knownBlocks ?? Buffer.alloc(0) };
+    await checkDigest(sealed, checks);
+    return sealed;
   }
 
   // As the stasher does, at a pace of its own: neither the origin nor a client waits for it.

@@ -94,14 +94,15 @@ export class Spool implements SpoolSource {
 
   /** The body is whole: readers may have its end. Resolves when the file, if there is one, has every byte. */
   async seal(): Promise<void> {
-    while (this.#writing) await this.#writing;
+    await this.#written();
     this.#sealed = true;
     for (const follower of this.#followers) follower.wake();
     this.#tidy();
   }
 
-  /** SHA-256 of a sealed body that is hashed behind. Rejects where it has no whole file. */
+  /** SHA-256 of a body that is hashed behind, after its last piece. Rejects with `unavailable` where it has no whole file. */
   async digest(): Promise<Digest> {
+    await this.#written();
     if (this.#givenUp) throw new ProxyError('unavailable', 'spool.digest', 'the body is not kept');
     return await this.#file.digest();
   }
@@ -216,6 +217,10 @@ export class Spool implements SpoolSource {
       ? this.#slowest()
       : Math.min(this.#file.size, this.total - WINDOW);
     this.#window.dropBefore(keepFrom, this.#holdBack);
+  }
+
+  async #written(): Promise<void> {
+    while (this.#writing) await this.#writing;
   }
 
   #slowest(): number {

@@ -138,7 +138,7 @@ describe('SqliteManifest under faults', () => {
 
   it('M6: nobody gets the lock before the transaction is committed', async () => {
     // Long enough for a process to start, also on a busy machine.
-    process.env['CAJE_TEST_COMMIT_DELAY_MS'] = '3000';
+    process.env['CAJE_TEST_COMMIT_DELAY_MS'] = '1500';
     await using manifest = await openIn(folder.path);
     delete process.env['CAJE_TEST_COMMIT_DELAY_MS'];
     const written = manifest.commit([put('a')]);
