@@ -31,7 +31,7 @@ export const rows: readonly SoakRow[] = [
   {
     id: 'F-02',
     title: 'killed at any call between last byte and commit, a node has the whole body or none',
-    quick: 24,
+    quick: 12,
     full: 120,
     quickMs: 180_000,
     obstacle: traceObstacle,

@@ -19,7 +19,7 @@ export const rows: readonly SoakRow[] = [
   {
     id: 'F-08',
     title: 'killed while it evicts, a node has no row that leads to a half body',
-    quick: 12,
+    quick: 6,
     full: 200,
     quickMs: 180_000,
     run: async (run) => {

@@ -25,7 +25,7 @@ export const rows: readonly SoakRow[] = [
   {
     id: 'F-03',
     title: 'killed at any moment under 50 clients, a node comes back whole within 5 s',
-    quick: 12,
+    quick: 6,
     full: MANY_ROUNDS,
     quickMs: 180_000,
     run: async (run) => {

@@ -40,7 +40,7 @@ export const rows: readonly SoakRow[] = [
     id: 'F-33',
     title:
       'killed at any call of an upload to S3, a node leaves no object, row or part after its next start',
-    quick: 12,
+    quick: 8,
     full: 60,
     quickMs: 180_000,
     obstacle: async () => await Promise.resolve(s3ServerMissing()),

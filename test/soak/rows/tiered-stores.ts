@@ -20,7 +20,7 @@ export const rows: readonly SoakRow[] = [
   {
     id: 'TIER-PUT',
     title: 'killed at any moment of a put into both stores, a node serves whole bodies or none',
-    quick: 10,
+    quick: 6,
     full: 300,
     quickMs: 180_000,
     run: async (run) => {
@@ -48,7 +48,7 @@ export const rows: readonly SoakRow[] = [
     id: 'TIER-REFILL',
     title:
       'killed at any moment of a copy from the far store, a node asks no origin and copies it anew',
-    quick: 10,
+    quick: 6,
     full: 300,
     quickMs: 180_000,
     run: async (run) => {
