@@ -134,12 +134,11 @@ export class ChangeWriter {
     const namespaces = this.#options.listeners.namespaces();
     this.#options.memory.beginPurge(purge, clock.now());
     this.#options.listeners.tellPurge(purge);
-    const response = await this.#options.writer.purge({
-      op: 'purge',
-      changeId,
-      purge,
-      namespaces,
-      at: clock.now(),
+    const request = { op: 'purge', changeId, purge, namespaces, at: clock.now() } as const;
+    const response = await this.#options.writer.purge(request).catch((error: unknown) => {
+      // Refused: what it hid counts again.
+      this.#options.memory.endPurge(purge);
+      throw error;
     });
     if (response === undefined) return undefined;
     for (const [namespace, jid] of Object.entries(response.jids)) {

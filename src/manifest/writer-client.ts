@@ -97,7 +97,7 @@ export class WriterClient implements AsyncDisposable {
     );
   }
 
-  /** Absent: the node stopped before it was durable. */
+  /** Absent: the node stopped before it was durable. Throws `invalid` where the primary refuses it. */
   async purge(request: PurgeRequest): Promise<PurgeResponse | undefined> {
     return (await this.#ask(request, 0)) as PurgeResponse | undefined;
   }
@@ -137,6 +137,8 @@ export class WriterClient implements AsyncDisposable {
           return await this.#thread.request(request);
         } catch (error) {
           // The thread died with the request: whether it was written is told by its changeId when it is asked again.
+          // What a primary will never take, such as a kind of purge that its caje does not know, is said and not waited for.
+          if (request.op === 'purge' && kindOf(error) === 'invalid') throw error;
           if (this.#closed || kindOf(error) !== 'unavailable') return undefined;
           this.#say(messageOf(error));
           await this.#context.clock.sleep(RETRY_MS);

@@ -1,5 +1,6 @@
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
+import { kindOf } from '../../src/errors.ts';
 import { HeaderList } from '../../src/headers.ts';
 import { eventually } from '../criteria/eventually.ts';
 import { FaultProxy } from '../support/fault-proxy.ts';
@@ -107,6 +108,16 @@ describe('nodes that follow the journal of a primary', function () {
       }
       expect(rowsOf(two, TAGS)).to.deep.equal([]);
     }
+  });
+
+  it('say what their primary refuses, and hide nothing by it', async () => {
+    const two = await cluster.start('n2', primary.url);
+    const long = 'x'.repeat(70_000);
+    await two.manifest.commit([put('a')]);
+    const purged = two.manifest.purge({ ...ALL, kind: 'key', value: long });
+    expect(kindOf(await purged.catch((error: unknown) => error))).to.equal('invalid');
+    expect(await two.manifest.lookup('web', 'a')).to.have.length(1);
+    expect((await two.manifest.purge({ ...ALL, kind: 'key', value: 'a' })).entries).to.equal(1);
   });
 
   it('drop what is pending, and refuse what began before, when another node purges', async () => {
