@@ -88,7 +88,8 @@ export function checkRequest(req: IncomingMessage, limits: HttpLimits): Refusal 
     } else if (name.length === 14 && name.toLowerCase() === 'content-length')
       length = rawHeaders[i + 1] ?? '';
     else if (name.length === 17 && name.toLowerCase() === 'transfer-encoding')
-      coding = rawHeaders[i + 1] ?? '';
+      // Several lines are one list (RFC 9110 §5.3), which is more than chunked.
+      coding = coding === undefined ? (rawHeaders[i + 1] ?? '') : `${coding}, ${rawHeaders[i + 1]}`;
     else if (
       name.length === 7 &&
       name.toLowerCase() === 'upgrade' &&

@@ -61,6 +61,11 @@ const REFUSED: readonly (readonly [name: string, message: string, status: number
     'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
     400,
   ],
+  [
+    'chunked behind a line with another coding (H-03)',
+    'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "chunked"\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    400,
+  ],
   ['identity (H-03)', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n', 400],
   [
     'chunked not last (H-03)',
