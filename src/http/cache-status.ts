@@ -37,6 +37,7 @@ export function statusOfCache(report: CacheReport, own = false): string {
   if (report.ttl !== undefined) parameters.set('ttl', Math.trunc(report.ttl));
   if (forward !== undefined && report.stored === true) parameters.set('stored', true);
   if (report.collapsed === true) parameters.set('collapsed', true);
+  if (report.key !== undefined) parameters.set('key', report.key.replace(UNPRINTABLE, '?'));
   if (report.detail !== undefined) {
     const detail = report.detail.replace(UNPRINTABLE, '?');
     parameters.set('detail', TOKEN.test(detail) ? new Token(detail) : detail);

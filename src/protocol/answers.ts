@@ -3,6 +3,7 @@ import type { Entry } from '../manifest/entry.ts';
 import { isDigest } from '../storage/digest.ts';
 import type { Arrival } from './arrival.ts';
 import { fetchedContent, fillContent } from './contents.ts';
+import type { EntryUse } from './entry-use.ts';
 import type { CacheReport, Content, ForwardReason, ProtocolResponse, Replay } from './protocol.ts';
 import type { Head, Resource } from './resource.ts';
 
@@ -36,10 +37,17 @@ export function keptResponse(
   };
 }
 
-/** Why a request goes forward, given what is kept under its key and what of that fits. RFC 9211 §2.2. */
-export function forwardReason(entries: readonly Entry[], entry: Entry | undefined): ForwardReason {
-  if (entry) return 'stale';
-  return entries.length > 0 ? 'vary-miss' : 'uri-miss';
+/** Why a request goes forward, given what is kept under its key, what of that fits, and how it was judged. RFC 9211 §2.2. */
+export function forwardReason(
+  entries: readonly Entry[],
+  entry: Entry | undefined,
+  use: EntryUse,
+  now: number,
+): ForwardReason {
+  if (!entry) return entries.length > 0 ? 'vary-miss' : 'uri-miss';
+  // What may be used and was not has lost its body.
+  if (use !== 'revalidate') return 'miss';
+  return entry.freshUntil > now ? 'request' : 'stale';
 }
 
 /** An answer that goes to one client and is not kept. */

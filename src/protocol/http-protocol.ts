@@ -37,6 +37,12 @@ export class HttpProtocol implements Protocol {
   }
 
   async handle(request: ProtocolRequest, options: CallOptions): Promise<ProtocolResponse> {
+    const response = await this.#answer(request, options);
+    if (!this.#http.statusKey) return response;
+    return { ...response, report: { ...response.report, key: httpKey(request.publicUrl) } };
+  }
+
+  async #answer(request: ProtocolRequest, options: CallOptions): Promise<ProtocolResponse> {
     const { settings, fetcher, stasher, pullThrough } = this.#parts;
     const judgement = judgeRequest(request.headers, {
       honorClientReload: settings.honorClientReload,

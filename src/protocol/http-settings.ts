@@ -8,6 +8,8 @@ export interface HttpSettings {
   readonly setCookie: SetCookieMode;
   /** Fields that speak to this cache before Cache-Control does, the weightiest first, RFC 9213. */
   readonly targets: readonly string[];
+  /** True: Cache-Status names what an answer is kept under. */
+  readonly statusKey: boolean;
   /** `ignore`: languages that a client takes alike, in whatever order, select the same variant. */
   readonly languageOrder: 'heed' | 'ignore';
   /** Milliseconds past its lifetime that an answer stands in for an origin that cannot be reached; 0: only as it allows itself. */
@@ -19,5 +21,6 @@ export const HTTP_SETTINGS: HttpSettings = {
   setCookie: 'bypass',
   targets: TARGETED_FIELDS,
   languageOrder: 'heed',
+  statusKey: false,
   staleOnDisconnectMs: 0,
 };

@@ -25,6 +25,7 @@ export const httpProtocolType: ComponentType<unknown, Protocol> = componentType(
         .default([...HTTP_SETTINGS.targets]),
       languageOrder: z.enum(['heed', 'ignore']).default(HTTP_SETTINGS.languageOrder),
       staleOnDisconnect: duration().prefault('0s'),
+      statusKey: z.boolean().default(HTTP_SETTINGS.statusKey),
     })
     .transform(
       ({ staleOnDisconnect, ...settings }): HttpSettings => ({

@@ -65,6 +65,8 @@ export interface CacheReport {
   readonly ttl?: number | undefined;
   /** Milliseconds since the epoch, when an upstream was asked for the answer, or had confirmed it. Absent: not known. */
   readonly askedAt?: number | undefined;
+  /** What the answer is kept under. Absent: it is not told. */
+  readonly key?: string | undefined;
   /** A word that says more, such as `NETWORK-OFFLINE`. */
   readonly detail?: string | undefined;
 }

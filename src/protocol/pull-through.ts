@@ -89,7 +89,7 @@ export class PullThrough {
       pinned: resource.immutable && entry?.status === 200 ? entry.digest : undefined,
       others: entry || partial ? undefined : taggedVariants(resource, entries),
       vary: entries[0]?.vary ?? [],
-      reason: partial?.reason ?? forwardReason(entries, entry),
+      reason: partial?.reason ?? forwardReason(entries, entry, verdict, now),
     };
     const shared = await this.#alreadyFetched(resource, supply, ask);
     if (shared) return shared;
@@ -194,7 +194,8 @@ export class PullThrough {
       if (response) return response;
       if (arrival.kind !== 'filling' || !arrival.fill.joinable) break;
       const entry = earlyEntry(resource, arrival, this.#options);
-      if (entry) return await this.#fetchAlone(resource, supply, { ...ask, entry });
+      if (entry)
+        return await this.#fetchAlone(resource, supply, { ...ask, entry, reason: 'stale' });
       vary = arrival.draft.vary;
     }
     return await this.#fetchAlone(resource, supply, ask);
@@ -234,7 +235,7 @@ export class PullThrough {
         const phase = arrival.kind === 'confirmed' ? 'revalidated' : 'stale';
         if (phase === 'stale') this.#recent.failed(resource.subject);
         return await this.#hit(resource, arrival.entry, supply, phase, {
-          forward: 'stale',
+          forward: reason,
           forwardStatus: arrival.status,
           collapsed,
         });

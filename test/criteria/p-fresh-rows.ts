@@ -166,7 +166,7 @@ export function pFreshRows(place: () => PPlace): void {
     expect(kinds.get('HIT')).to.match(/^caje;hit(;|$)/);
     expect(kinds.get('STALE')).to.match(/^caje;hit;/);
     expect(kinds.get('MISS')).to.match(/^caje;fwd=uri-miss;fwd-status=200;.*stored/);
-    expect(kinds.get('REVALIDATED')).to.match(/^caje;fwd=stale;fwd-status=304/);
+    expect(kinds.get('REVALIDATED')).to.match(/^caje;fwd=request;fwd-status=304/);
     expect(kinds.get('BYPASS')).to.match(/^caje;fwd=method;fwd-status=200/);
     for (const [kind, status] of kinds) {
       expect(/;hit(;|$)/.test(status), kind).to.equal(kind === 'HIT' || kind === 'STALE');

@@ -76,6 +76,7 @@ describe('how an answer is sent', () => {
       'REVALIDATED',
     ],
     [{ phase: 'bypass', forward: 'method' }, 'caje;fwd=method', 'BYPASS'],
+    [{ phase: 'hit', key: 'http://a/"é' }, 'caje;hit;key="http://a/\\"?"', 'HIT'],
     [
       { phase: 'bypass', detail: 'NETWORK-OFFLINE' },
       'caje;fwd=bypass;detail=NETWORK-OFFLINE',
