@@ -3,6 +3,7 @@ import { request } from 'node:https';
 import { expect } from 'chai';
 import type { ClusterNodeRow } from '../../src/cluster-schemas.ts';
 import { PEER_NODE_PATH } from '../../src/fetchers/peer-protocol.ts';
+import { eventually } from '../criteria/eventually.ts';
 import { pathOwnedBy } from '../soak/cluster-keys.ts';
 import { type Certificate, TestAuthority } from '../support/certificates.ts';
 import { NodeProcess } from '../support/node-process.ts';
@@ -89,8 +90,10 @@ describe('a cluster over TLS', function () {
     expect(await ask(await other.sign('unknown'))).to.match(/ECONNRESET|ERR_SSL|EPIPE/);
     const counters = await cluster.node(0).counters();
     expect(counters['requests_refused_total{tls}']).to.equal(2);
-    const lines = cluster.node(0).log.filter(({ msg }) => msg === 'TLS failed');
-    expect(lines).to.have.lengthOf(2);
+    const lines = (): number =>
+      cluster.node(0).log.filter(({ msg }) => msg === 'TLS failed').length;
+    await eventually('the last line', () => lines() >= 2);
+    expect(lines()).to.equal(2);
   });
 
   it('has a peer fetcher show its certificate, and believe no other authority', async () => {

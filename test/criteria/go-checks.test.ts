@@ -98,8 +98,8 @@ describe('checks of what modules are made of', function () {
     expect((await get(`${AT}v1.0.0.zip`)).status).to.equal(200);
     await eventually('its row', () => entryRows(node, '.zip')[0]);
     expect(xCache(await get(`${AT}v1.0.0.zip`))).to.equal('HIT');
-    expect(node.log.some(({ problem }) => String(problem).includes(`${MODULE}@v1.0.0/`))).to.equal(
-      true,
+    await eventually('a line that names it', () =>
+      node.log.some(({ problem }) => String(problem).includes(`${MODULE}@v1.0.0/`)),
     );
   });
 
