@@ -8,7 +8,7 @@ import { holdLock } from '../../support/hold-lock.ts';
 import { JournalProcesses } from '../../support/journal-processes.ts';
 import { LOOP_DELAY_ENV, LoopWatch } from '../../support/loop-delay.ts';
 import { patience } from '../../support/patience.ts';
-import { askExpecting, askJournal, counterOf, untilRows } from '../journal-asks.ts';
+import { askExpecting, askJournal, counterOf, rowsBelow, untilRows } from '../journal-asks.ts';
 import type { SoakRow, SoakRun } from '../soak-row.ts';
 import { alsoTry, sumOf, tryCases } from '../try-cases.ts';
 
@@ -167,6 +167,9 @@ async function overflow(cluster: JournalProcesses): Promise<void> {
     key.startsWith('/large/') ? { headers: [['Large', field]] } : undefined;
   await using agent = disposable(new Agent({ maxHeaderSize: 2 * LARGE_FIELD }));
   await using hold = await holdLock(`${manifestPath(cluster.node(0))}-lock`);
+  const droppedSoFar = async (): Promise<number> =>
+    await counterOf(cluster.node(0), 'changes_dropped_total');
+  const before = await droppedSoFar();
   let asked = 0;
   let dropped = 0;
   while (dropped === 0 && asked < LARGE_PAGES) {
@@ -179,11 +182,18 @@ async function overflow(cluster: JournalProcesses): Promise<void> {
       if (statusCode !== 200 || byteLength !== 1024) throw new Error(`answered ${statusCode}`);
     });
     await Promise.all(pages);
-    dropped = await counterOf(cluster.node(0), 'changes_dropped_total');
+    dropped = (await droppedSoFar()) - before;
   }
   if (dropped === 0) throw new Error('nothing was ever dropped');
   await hold.release();
-  await untilRows(cluster, '/large/', asked - dropped, PATIENCE_MS);
+  // An answer may be out before its change is handed to the full queue.
+  let rows = 0;
+  const isAllKnown = async (): Promise<boolean> => {
+    rows = rowsBelow(cluster, 0, '/large/');
+    return rows + (await droppedSoFar()) - before === asked;
+  };
+  await eventually('a row or a drop of each', isAllKnown, PATIENCE_MS);
+  await untilRows(cluster, '/large/', rows, PATIENCE_MS);
 }
 
 /** A transaction that takes too long is rolled back, and written once it does not. */
