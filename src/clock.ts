@@ -36,7 +36,7 @@ export class SystemClock implements Clock {
     const steady = this.#steady();
     const offset = this.#wall() - steady;
     if (offset > this.#offset - CORRECTION_MS) this.#offset = offset;
-    return Math.floor(steady + this.#offset);
+    return Math.round(steady + this.#offset);
   }
 
   ahead(): number {

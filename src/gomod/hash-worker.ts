@@ -1,7 +1,6 @@
-import { readlinkSync } from 'node:fs';
-import { constants, setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { ProxyError } from '../errors.ts';
+import { yieldToOthers } from '../thread-priority.ts';
 import { passedThrough } from '../young-memory.ts';
 import type { FromHashThread, ToHashThread } from './hash-messages.ts';
 import { ZipInspection } from './zip-inspection.ts';
@@ -49,14 +48,4 @@ async function handle(inspection: ZipInspection, message: ToHashThread): Promise
 
 function say(message: FromHashThread): void {
   port.postMessage(message);
-}
-
-// Nobody waits for a hash as much as clients wait for bytes. Linux alone knows priorities of threads; elsewhere it stays as it is.
-function yieldToOthers(): void {
-  try {
-    const thread = Number(/\/task\/(\d+)$/.exec(readlinkSync('/proc/thread-self'))?.[1]);
-    if (Number.isInteger(thread)) setPriority(thread, constants.priority.PRIORITY_BELOW_NORMAL);
-  } catch {
-    // Not there, or not allowed: the thread is as good as any other.
-  }
 }

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
-import { readlinkSync, readSync } from 'node:fs';
-import { constants, setPriority } from 'node:os';
+import { readSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
+import { yieldToOthers } from '../thread-priority.ts';
 import type { FromDigestThread, ToDigestThread } from './digest-messages.ts';
 
 /** Read and hashed at a time: less than the processor's own memory, used again and again. */
@@ -45,14 +45,4 @@ function problemOf(one: Growing, size: number): string | undefined {
 
 function say(message: FromDigestThread): void {
   parentPort?.postMessage(message);
-}
-
-// As that of the zips: clients wait for bytes, nobody for the digest. Linux alone knows priorities of threads.
-function yieldToOthers(): void {
-  try {
-    const thread = Number(/\/task\/(\d+)$/.exec(readlinkSync('/proc/thread-self'))?.[1]);
-    if (Number.isInteger(thread)) setPriority(thread, constants.priority.PRIORITY_BELOW_NORMAL);
-  } catch {
-    // Not there, or not allowed: the thread is as good as any other.
-  }
 }
